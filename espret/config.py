@@ -1,0 +1,122 @@
+"""The configuration of a system: one YAML file, read into typed dataclasses; unknown keys and wrong types are errors.
+
+Sections follow the stages: `features` (1), `text` (2), `model` and `train` (3), `decode` (4). A component with a choice
+of implementations is written `{type: NAME, option: value, ...}`: NAME is looked up in that component's registry and the
+options are checked against the constructor's typed signature (`build`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from jsonargparse import ArgumentParser
+
+from espret.errors import EspretError, nearest
+from espret.registry import Registry
+from espret.yaml_file import load_yaml
+
+Component = dict[str, Any]  # {"type": NAME, **options}
+
+
+@dataclass
+class Features:
+    """Stage 1: what is dumped, to `dump/<name>/<split>`."""
+
+    name: str
+    frontend: Component
+    sample_rate: int = 16000
+
+
+@dataclass
+class Text:
+    """Stage 2: how captions become tokens, in `dump/text/<name>`."""
+
+    name: str
+    tokenizer: Component
+
+
+@dataclass
+class Train:
+    """Stage 3: the run's length, optimiser and selection."""
+
+    epochs: int = 20
+    batch_size: int = 32
+    optimizer: Component = field(default_factory=lambda: {"type": "adam", "lr": 1e-3})
+    schedule: Component = field(default_factory=lambda: {"type": "constant"})
+    grad_clip: float = 0.0  # maximum gradient norm; 0: no clipping
+    patience: int = 0  # epochs without improvement before stopping; 0: never
+    select: str = "loss"  # validation metric that chooses the checkpoint
+    captions_per_clip: str = "one"  # "one": a random caption of each clip an epoch; "all": every pair is an example
+    augment: list[Component] = field(default_factory=list)
+    threads: int = 0  # CPU threads; 0: torch's choice
+
+
+@dataclass
+class System:
+    """A whole system file, `conf/<task>/<system>.yaml`."""
+
+    features: Features
+    text: Text
+    model: Component
+    train: Train = field(default_factory=Train)
+    decode: Component = field(default_factory=dict)
+
+
+def load_system(path: str | Path) -> System:
+    """Read and check a system file. Raises EspretError naming the file and the key."""
+    raw = load_yaml(path)
+    return check(System, raw, str(path))
+
+
+def check(kind: Any, values: dict[str, Any], where: str) -> Any:
+    """`values` as an instance of class `kind`; keys and types are checked against its signature."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, "x")
+    _refuse_unknown(kind, values, where)
+    try:
+        return parser.instantiate_classes(parser.parse_object({"x": values})).x
+    except Exception as error:  # jsonargparse raises several kinds; the text says which key
+        raise EspretError(f"{where}: {_first_lines(error)}") from None
+
+
+def _refuse_unknown(kind: Any, values: dict[str, Any], where: str, prefix: str = "") -> None:
+    """An error for the first key that dataclass `kind`, or a dataclass inside it, does not have."""
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        if key not in hints:
+            raise EspretError(f"{where}: unknown key '{prefix}{key}'{nearest(key, hints)}")
+        if is_dataclass(hints[key]) and isinstance(value, dict):
+            _refuse_unknown(hints[key], value, where, f"{prefix}{key}.")
+
+
+def _first_lines(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:3]).replace('"x.', '"').replace("x.", "")
+
+
+def build(registry: Registry, component: Component, where: str = "", **runtime: Any) -> Any:
+    """Make the component `{type: NAME, **options}` from its registry.
+
+    `runtime` holds constructor arguments that the program supplies (dimensions, vocabulary sizes); they are no options.
+    Raises EspretError naming `where`, the key, and what was expected.
+    """
+    where = where or registry.kind
+    if "type" not in component:
+        raise EspretError(f"{where}: needs a 'type'{nearest('', registry)}")
+    options = {key: value for key, value in component.items() if key != "type"}
+    target = registry.load(component["type"])
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(target, "x", skip=set(runtime))
+    known = [name for name in inspect.signature(target).parameters if name not in runtime]
+    for key in options:
+        if key not in known:
+            raise EspretError(f"{where} ({component['type']}): unknown option '{key}'{nearest(key, known)}")
+    try:
+        parsed = parser.parse_object({"x": options} if options else {})
+    except Exception as error:
+        raise EspretError(f"{where} ({component['type']}): {_first_lines(error)}") from None
+    values = vars(parsed).get("x")
+    return target(**(values.as_dict() if values else {}), **runtime)

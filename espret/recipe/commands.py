@@ -1,0 +1,135 @@
+"""Running one command of a step: its placeholders, its log on the terminal while it grows, its end at an interrupt."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from espret.errors import EspretError, nearest
+from espret.recipe.ledger import Partial
+
+PR_SET_PDEATHSIG = 1
+
+
+def expand(command: list[str], partial: Partial) -> list[str]:
+    """Fill in where to write: `{out}` and `{log}`, and `{<output>}` for a step with several outputs."""
+    words = []
+    for word in command:
+        word = word.replace("{log}", partial.log).replace("{out}", next(iter(partial.paths.values())))
+        for output, path in partial.paths.items():
+            word = word.replace("{" + output + "}", path)
+        words.append(word)
+    return words
+
+
+def run_command(
+    words: list[str],
+    environment: dict[str, str],
+    say: Callable[[str], None],
+    what: str,
+    lock: int | None = None,
+    follow: str | None = None,
+) -> None:
+    """Run a command, waiting for it. Raises EspretError if it fails; an interrupt ends it first, then is raised.
+
+    The child is told to end when this process dies, and holds `lock` open until it does.
+    """
+    inherited = dict(os.environ, **environment)
+    if lock is not None:
+        inherited["ESPRET_LOCK_FD"] = str(lock)
+    with _following(follow):
+        try:
+            child = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                env=inherited,
+                pass_fds=() if lock is None else (lock,),
+                preexec_fn=_child_setup,
+            )
+        except FileNotFoundError:
+            known = ["run.py", "slurm.py", "espret"]
+            raise EspretError(f"{what}: no command '{words[0]}' on PATH{nearest(words[0], known)}") from None
+        with _forwarding(child, say):
+            status = child.wait()
+    if status != 0:
+        raise EspretError(f"{what}: the command failed (status {status}); it is done again by the same ./run.sh")
+
+
+_libc = ctypes.CDLL(None)
+
+
+def _child_setup() -> None:
+    os.setpgid(0, 0)  # else the terminal's Ctrl-C would reach the child beside the one that is passed on
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextmanager
+def _forwarding(child: subprocess.Popen[bytes], say: Callable[[str], None]) -> Iterator[None]:
+    """Pass signals on to the child, wait for it, then end this process as the signal says."""
+    received: list[int] = []
+
+    def forward(number: int, _frame: Any) -> None:
+        received.append(number)
+        child.send_signal(number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, forward) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        say(f"interrupted ({signal.Signals(received[0]).name}); the same command takes the work up again")
+        raise SystemExit(128 + received[0])
+
+
+@contextmanager
+def _following(folder: str | None) -> Iterator[None]:
+    """Show what is appended to the logs in `folder` on the terminal, without the lines of the runner (`# ...`)."""
+    if folder is None:
+        yield
+        return
+    done = threading.Event()
+    thread = threading.Thread(target=_follow, args=(Path(folder), done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _follow(folder: Path, done: threading.Event) -> None:
+    """Print complete lines as they come, of the logs that are written from now on."""
+    started = time.time()
+    position: dict[Path, int] = {}
+    ended = False
+    while not ended:
+        ended = done.wait(0.3)
+        for path in sorted(folder.glob("*.log")):
+            if path.stat().st_mtime >= started - 0.1:  # clocks of file systems are coarse
+                position[path] = _print_lines(path, position.get(path, 0), whole=ended)
+
+
+def _print_lines(path: Path, position: int, whole: bool) -> int:
+    """Print the complete lines after byte `position` (all of it if `whole`); returns the new position."""
+    if path.stat().st_size < position:  # the runner began the log anew
+        position = 0
+    with open(path, "rb") as stream:
+        stream.seek(position)
+        text = stream.read()
+    if not whole:
+        text = text[: text.rfind(b"\n") + 1]
+    for line in text.decode("utf-8", "replace").splitlines():
+        if line and not line.startswith("#"):
+            print(f"    {line}", flush=True)
+    return position + len(text)

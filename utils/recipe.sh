@@ -1,0 +1,205 @@
+# shellcheck shell=bash disable=SC2086,SC2154
+# SC2086: runners and lists are words on purpose (`cpu_cmd="run.py --mem 4G"`); SC2154: option sets the variables.
+#
+# The stages that every recipe shares, from a corpus to a results table. A recipe's run.sh sources this file with the
+# facts of its corpus and the user's options, which come last and win:
+#
+#   . ../../utils/recipe.sh --corpus mini --train-set train --valid-set valid --test-sets test ... "$@"
+#
+# `step` declares a piece of work: what it makes (`to` a folder, `file` a file), `from` what, which sections of a system's
+# configuration it depends on (`conf FILE:SECTION`), and after `--` its commands, joined by `--then`. In a command, ${out}
+# is where to write ({data/train} for one output of several) and {log} the folder for logs. Nothing runs here: the plan
+# goes to espret.recipe, which skips what is fresh, runs the rest and keeps the ledger.
+
+set -euo pipefail
+
+. "$(dirname "${BASH_SOURCE[0]}")/parse_options.sh"
+
+# ---------------------------------------------------------------------------------------------------------- options
+option corpus "" "the corpus' name, in results"
+option stage 0 "first stage to run"
+option stop_stage 5 "last stage to run"
+option skip_stages "" "stages to leave out, e.g. \"1 2\""
+option task "retrieval captioning" "tasks to run"
+option nj 2 "parallel CPU jobs of stages 0 and 1"
+option inference_nj 2 "parallel jobs of stage 4"
+option ngpu 0 "GPUs a node for training; 0: train on CPU"
+option num_nodes 1 "nodes for training (Slurm)"
+option gpu_inference false "decode on GPUs (one a job)"
+option seeds "1" "one training run each, e.g. \"1 2 3\""
+option dumpdir dump "folder for features and text"
+option expdir exp "folder for experiments"
+option retrieval_config "" "retrieval systems: YAML files"
+option captioning_config "" "captioning systems: YAML files"
+option train_set train "training set, a folder in data/"
+option valid_set valid "validation set"
+option test_sets test "test sets, e.g. \"test_a test_b\""
+option local_data local/data.py "the corpus' clips: a file with a function clips()"
+option allow_missing 0 "clips of the corpus that may be missing or damaged"
+option python python3 "interpreter, with espret installed"
+option force false "make the chosen stages again, fresh or not"
+option dry_run false "print the commands, run nothing"
+option status false "show each stage: done, stale, running, failed"
+option list false "list the stages, what they read and leave"
+parse_options "$@"
+
+for name in stage stop_stage nj inference_nj ngpu num_nodes allow_missing; do
+  [[ "${!name}" =~ ^[0-9]+$ ]] || option_error "--${name//_/-} is a number, not '${!name}'"
+done
+for name in skip_stages seeds; do
+  [[ "${!name}" =~ ^[0-9\ ]*$ ]] || option_error "--${name//_/-} is a list of numbers, not '${!name}'"
+done
+for name in ${task}; do
+  [[ "${name}" == retrieval || "${name}" == captioning ]] ||
+    option_error "--task is retrieval, captioning or both, not '${name}'"
+done
+if ((nj == 0 || inference_nj == 0)); then option_error "--nj and --inference-nj are at least 1"; fi
+if ((num_nodes > 1 && ngpu == 0)); then option_error "--num-nodes ${num_nodes} needs --ngpu (GPUs a node)"; fi
+
+. "$(dirname "${BASH_SOURCE[0]}")/../path.sh" # installs espret where it is not installed yet
+. "${ESPRET_ROOT}/cmd.sh"
+ESPRET_PYTHON=$(command -v "${python}") || option_error "--python ${python}: no such interpreter"
+export ESPRET_PYTHON
+
+# ------------------------------------------------------------------------------------------------------------- plan
+plan=()
+out="{out}" log="{log}" # filled in by espret.recipe, which knows where a step writes until it is done
+record() { plan+=("$1" "$(($# - 1))" "${@:2}"); }
+stage() { record @stage "$@"; } # stage NUMBER NAME PURPOSE
+step() { record @step "$@"; }
+show() { record @show "$@"; } # a command whose output ends the stage, e.g. the results table
+
+read -ra tests <<<"${test_sets}"
+splits=("${train_set}" "${valid_set}" "${tests[@]}")
+
+# The systems: task_name, with configuration file, feature and text names.
+systems=()
+declare -A task_of config_of feats_of text_of
+configs=()
+for name in ${task}; do
+  config=${name}_config
+  configs+=("${name}" "${!config}")
+done
+system_rows=$("${ESPRET_PYTHON}" -m espret.recipe.systems "${configs[@]}")
+while IFS=$'\t' read -r name system config feats text; do
+  [[ -n "${name}" ]] || option_error "no system: name one by --retrieval-config or --captioning-config"
+  system=${name}_${system}
+  systems+=("${system}")
+  task_of[${system}]=${name} config_of[${system}]=${config}
+  feats_of[${system}]=${dumpdir}/${feats} text_of[${system}]=${dumpdir}/text/${text}
+done <<<"${system_rows}"
+
+train_cmd="${cuda_cmd} --gpu ${ngpu}"
+if ((num_nodes > 1)); then train_cmd+=" --num-nodes ${num_nodes}"; fi
+if "${gpu_inference}"; then
+  infer_cmd="${cuda_cmd} --gpu 1" infer_ngpu=1
+else
+  infer_cmd=${decode_cmd} infer_ngpu=0
+fi
+
+# ----------------------------------------------------------------------------------------------------------- stages
+stage 0 data "prepare the corpus: data directories, every clip decoded once"
+outputs=() named=() partial=()
+for split in "${splits[@]}"; do
+  outputs+=(to "data/${split}")
+  named+=(--split "${split}={data/${split}}")
+  partial+=("{data/${split}}")
+done
+step "${outputs[@]}" from "${local_data}" \
+  -- ${cpu_cmd} "${log}/prepare.log" \
+  espret prepare --function "${local_data}" "${named[@]}" --corpus "${corpus}" --work "${log}" --issues data/data_issues.tsv \
+  --then ${cpu_cmd} JOB=1:${nj} "${log}/check_audio.JOB.log" \
+  espret check-audio --shard JOB/${nj} --work "${log}" "${partial[@]}" \
+  --then ${cpu_cmd} "${log}/finish_data.log" \
+  espret finish-data --allow-missing ${allow_missing} --work "${log}" --issues data/data_issues.tsv "${partial[@]}"
+
+stage 1 features "dump what the systems hear to ark/scp"
+for system in "${systems[@]}"; do
+  config=${config_of[${system}]} feats=${feats_of[${system}]}
+  for split in "${splits[@]}"; do
+    step to "${feats}/${split}" from "data/${split}" conf "${config}:features" \
+      -- ${cpu_cmd} JOB=1:${nj} "${log}/dump.JOB.log" \
+      espret dump --config "${config}" --data "data/${split}" --out "${out}" --shard JOB/${nj} \
+      --then ${cpu_cmd} "${log}/merge_dump.log" \
+      espret merge-dump "${out}"
+  done
+done
+
+stage 2 text "normalise the captions, make vocabulary or tokenizer from the training set"
+for system in "${systems[@]}"; do
+  config=${config_of[${system}]} text=${text_of[${system}]}
+  step to "${text}" from "data/${train_set}" conf "${config}:text" \
+    -- ${cpu_cmd} "${log}/text.log" \
+    espret text --config "${config}" --data "data/${train_set}" --out "${out}"
+done
+
+stage 3 train "train each system, one run a seed"
+for system in "${systems[@]}"; do
+  config=${config_of[${system}]} feats=${feats_of[${system}]} text=${text_of[${system}]}
+  for seed in ${seeds}; do
+    step to "${expdir}/${system}/seed${seed}" follow \
+      from "data/${train_set}" from "data/${valid_set}" \
+      from "${feats}/${train_set}" from "${feats}/${valid_set}" from "${text}" \
+      conf "${config}:features" conf "${config}:text" conf "${config}:model" conf "${config}:train" \
+      -- ${train_cmd} "${log}/train.log" \
+      espret train --task "${task_of[${system}]}" --config "${config}" --seed ${seed} --ngpu ${ngpu} --num-nodes ${num_nodes} \
+      --train-data "data/${train_set}" --train-feats "${feats}/${train_set}" \
+      --valid-data "data/${valid_set}" --valid-feats "${feats}/${valid_set}" --text "${text}" --out "${out}"
+  done
+done
+
+stage 4 decode "captions by beam search; embeddings and similarities"
+for system in "${systems[@]}"; do
+  config=${config_of[${system}]} feats=${feats_of[${system}]} text=${text_of[${system}]}
+  for seed in ${seeds}; do
+    for split in "${tests[@]}"; do
+      exp=${expdir}/${system}/seed${seed}
+      work=(to "${exp}/decode_${split}" from "${exp}" from "data/${split}" from "${feats}/${split}" from "${text}"
+        conf "${config}:decode")
+      common=(--config "${config}" --exp "${exp}" --data "data/${split}" --feats "${feats}/${split}" --text "${text}")
+      if [[ "${task_of[${system}]}" == captioning ]]; then
+        step "${work[@]}" \
+          -- ${infer_cmd} JOB=1:${inference_nj} "${log}/caption.JOB.log" \
+          espret caption "${common[@]}" --ngpu ${infer_ngpu} --shard JOB/${inference_nj} --out "${out}" \
+          --then ${cpu_cmd} "${log}/merge_captions.log" \
+          espret merge-captions --data "data/${split}" "${out}"
+      else
+        step "${work[@]}" \
+          -- ${infer_cmd} "${log}/embed.log" \
+          espret embed "${common[@]}" --ngpu ${infer_ngpu} --out "${out}"
+      fi
+    done
+  done
+done
+
+stage 5 score "retrieval metrics, SPIDEr and its family; RESULTS.md and report.html"
+scores=() from_scores=()
+for system in "${systems[@]}"; do
+  for seed in ${seeds}; do
+    for split in "${tests[@]}"; do
+      exp=${expdir}/${system}/seed${seed}
+      if [[ "${task_of[${system}]}" == captioning ]]; then
+        score=(score-captions --allow-unavailable --hyp "${exp}/decode_${split}/hyp.jsonl" --ref "data/${split}")
+      else
+        score=(score-retrieval --decode "${exp}/decode_${split}" --data "data/${split}")
+      fi
+      step to "${exp}/score_${split}" from "${exp}/decode_${split}" from "data/${split}" \
+        -- ${cpu_cmd} "${log}/score.log" \
+        espret "${score[@]}" --out "${out}"
+      scores+=("${exp}/score_${split}")
+      from_scores+=(from "${exp}/score_${split}")
+    done
+  done
+done
+step file results.jsonl "${from_scores[@]}" \
+  -- ${cpu_cmd} "${log}/collect.log" espret collect --corpus "${corpus}" --out "${out}" "${scores[@]}"
+step file RESULTS.md from results.jsonl \
+  -- ${cpu_cmd} "${log}/table.log" espret table --results results.jsonl --out "${out}"
+step file report.html from results.jsonl "${from_scores[@]}" \
+  -- ${cpu_cmd} "${log}/report.log" espret report --results results.jsonl --out "${out}" "${scores[@]}"
+show espret table --print --results results.jsonl
+
+# -------------------------------------------------------------------------------------------------------------- run
+exec "${ESPRET_PYTHON}" -m espret.recipe --plan <(printf '%s\0' "${plan[@]}") \
+  --stage "${stage}" --stop-stage "${stop_stage}" --skip-stages "${skip_stages}" \
+  --force "${force}" --status "${status}" --list "${list}" --dry-run "${dry_run}"
