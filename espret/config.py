@@ -77,7 +77,7 @@ def check(kind: Any, values: dict[str, Any], where: str) -> Any:
     parser.add_class_arguments(kind, "x")
     _refuse_unknown(kind, values, where)
     try:
-        return parser.instantiate_classes(parser.parse_object({"x": values})).x
+        return parser.instantiate(parser.parse_object({"x": values})).x
     except Exception as error:  # jsonargparse raises several kinds; the text says which key
         raise EspretError(f"{where}: {_first_lines(error)}") from None
 

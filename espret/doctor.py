@@ -36,8 +36,6 @@ def examine() -> list[Finding]:
 def python() -> Finding:
     """The interpreter."""
     version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < (3, 10):
-        return Finding("missing", "python", f"{version}; needs >= 3.10", f"{INSTALL} --python PYTHON")
     return Finding("ok", "python", f"{version} ({sys.executable})")
 
 

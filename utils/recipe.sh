@@ -105,7 +105,7 @@ for split in "${splits[@]}"; do
   named+=(--split "${split}={data/${split}}")
   partial+=("{data/${split}}")
 done
-step "${outputs[@]}" from "${local_data}" \
+step "${outputs[@]}" from "$(dirname "${local_data}")" \
   -- ${cpu_cmd} "${log}/prepare.log" \
   espret prepare --function "${local_data}" "${named[@]}" --corpus "${corpus}" --work "${log}" --issues data/data_issues.tsv \
   --then ${cpu_cmd} JOB=1:${nj} "${log}/check_audio.JOB.log" \
@@ -162,7 +162,7 @@ for system in "${systems[@]}"; do
           -- ${infer_cmd} JOB=1:${inference_nj} "${log}/caption.JOB.log" \
           espret caption "${common[@]}" --ngpu ${infer_ngpu} --shard JOB/${inference_nj} --out "${out}" \
           --then ${cpu_cmd} "${log}/merge_captions.log" \
-          espret merge-captions --data "data/${split}" "${out}"
+          espret merge-captions "${out}"
       else
         step "${work[@]}" \
           -- ${infer_cmd} "${log}/embed.log" \

@@ -7,6 +7,7 @@ printed as one message, without a traceback.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from espret.errors import EspretError, nearest
@@ -61,6 +62,8 @@ def main(argv: list[str] | None = None) -> int:
     if verb not in list(VERBS):
         print(f"espret: unknown verb '{verb}'{nearest(verb, VERBS)}", file=sys.stderr)
         return 2
+    # Idle threads of torch's OpenMP sleep rather than spin: on a busy machine spinning costs several times the time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return int(VERBS.load(verb)(words[1:]) or 0)
     except EspretError as error:

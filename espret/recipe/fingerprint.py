@@ -79,19 +79,23 @@ def _flatten(prefix: str, value: Any) -> list[tuple[str, Any]]:
     return [(prefix, value)]
 
 
+SMALL = 10_000_000  # bytes; a larger file of an input folder is known by size and time, not by content
+
+
 def external_digest(path: str) -> str | None:
-    """Digest of an input that no step makes: a file's content, a folder's listing of names, sizes and times."""
+    """Digest of an input that no step makes: a file, or the names and contents in a folder; None if absent."""
     target = Path(path)
     if target.is_file():
         return sha256_file(target)
-    if target.is_dir():
-        rows = sorted(
-            f"{file.relative_to(target)}\t{file.stat().st_size}\t{file.stat().st_mtime_ns}"
-            for file in target.rglob("*")
-            if file.is_file()
-        )
-        return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogateescape")).hexdigest()
-    return None
+    if not target.is_dir():
+        return None
+    rows = []
+    for file in sorted(target.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts and ".espret" not in file.parts:
+            status = file.stat()
+            known_by = sha256_file(file) if status.st_size <= SMALL else f"{status.st_size} {status.st_mtime_ns}"
+            rows.append(f"{file.relative_to(target)}\t{known_by}")
+    return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

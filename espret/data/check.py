@@ -1,0 +1,82 @@
+"""The second step of stage 0, an array job: decode every clip once and note those that cannot be used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from espret.data.audio import check_clip, probe
+from espret.data.datadir import DataDir
+from espret.data.issues import Issue, shard_file
+from espret.data.split import parse_shard, shard
+from espret.data.tables import list_sha256
+from espret.data.validate import SLACK
+from espret.files import final_path, write_jsonl
+
+
+class Recording(NamedTuple):
+    """A sound file of a split with the stretches of it that are utterances: (utt, end in seconds or None)."""
+
+    split: str
+    path: str
+    utts: tuple[tuple[str, float | None], ...]
+
+
+def check_audio(dirs: Sequence[str | os.PathLike[str]], work: str | os.PathLike[str], spec: str) -> tuple[int, int]:
+    """Decode the recordings of shard `spec` ("J/N") of all `dirs`; returns how many recordings and issues there are.
+
+    What is wrong is left in `work`, atomically, with a first line that says which shard of which list this was.
+    """
+    j, n = parse_shard(spec)
+    everything = recordings(dirs)
+    mine = shard(everything, spec)
+    issues = [issue for recording in mine for issue in _check(recording)]
+    head = {"shard": j, "shards": n, "recordings": len(mine), "list_sha256": recordings_sha256(everything)}
+    write_jsonl(shard_file(work, j), [head, *(issue._asdict() for issue in issues)])
+    return len(mine), len(issues)
+
+
+def recordings(dirs: Sequence[str | os.PathLike[str]]) -> list[Recording]:
+    """Every sound file of the data directories, in the order of `dirs` and then of ids."""
+    found = []
+    for path in dirs:
+        directory = DataDir.load(path)
+        utts: dict[str, list[tuple[str, float | None]]] = {key: [] for key in directory.wav_scp}
+        for utt in directory.utts:
+            segment = directory.segments.get(utt)
+            utts[segment.recording if segment else utt].append((utt, segment.end if segment else None))
+        split = split_name(path, directory)
+        found += [Recording(split, directory.wav_scp[key], tuple(listed)) for key, listed in utts.items()]
+    return found
+
+
+def split_name(path: str | os.PathLike[str], directory: DataDir) -> str:
+    """The name of the split in a data directory: what prepare was told, else the folder's final name."""
+    return str(directory.about.get("split") or final_path(path).name)
+
+
+def recordings_sha256(listed: Sequence[Recording]) -> str:
+    """What identifies a list of recordings: the hash of their splits and paths."""
+    return list_sha256(f"{recording.split} {recording.path}" for recording in listed)
+
+
+def _check(recording: Recording) -> list[Issue]:
+    reason = check_clip(recording.path)
+    if reason is not None:
+        return [Issue(recording.split, utt, recording.path, reason) for utt, _ in recording.utts]
+    if all(end is None for _, end in recording.utts):
+        return []
+    info = probe(recording.path)
+    seconds = info.frames / info.sample_rate
+    return [
+        Issue(recording.split, utt, recording.path, f"segment ends at {end:.3f} s, the recording at {seconds:.3f} s")
+        for utt, end in recording.utts
+        if end is not None and end > seconds + SLACK
+    ]
+
+
+def work_files(work: str | os.PathLike[str]) -> list[Path]:
+    """The files that the tasks have left in `work`, in the order of the shards."""
+    return sorted(Path(work).glob("issues.[0-9]*.jsonl"), key=lambda path: int(path.name.split(".")[1]))

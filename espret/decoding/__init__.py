@@ -1,0 +1,1 @@
+"""Stage 4: captions by beam search; embeddings and similarities."""

@@ -1,0 +1,32 @@
+"""A trained network for decoding: rebuilt from an experiment folder's configuration and best weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from espret.config import System, build, load_system
+from espret.errors import EspretError
+from espret.models import NETWORKS
+from espret.training import checkpoint
+
+
+def load_network(exp: str | Path, dim: int, vocabulary: int, device: torch.device) -> tuple[Any, System]:
+    """The network of experiment `exp` in eval mode on `device`, and its system.
+
+    `dim` and `vocabulary` are those of the features and tokenizer at hand. Raises EspretError if they are not those
+    that the network was trained with.
+    """
+    system = load_system(Path(exp) / "config.yaml")
+    best = checkpoint.load(Path(exp) / checkpoint.BEST)
+    network = build(NETWORKS, system.model, f"{exp}/config.yaml: model", dim=dim, vocabulary=vocabulary)
+    try:
+        network.load_state_dict(best["model"])
+    except RuntimeError as error:
+        raise EspretError(
+            f"{exp}: its weights do not fit these features ({dim} dimensions) and this tokenizer ({vocabulary} tokens):"
+            f" {str(error).splitlines()[1].strip()}; give the --feats and --text it was trained with, or redo stage 3"
+        ) from None
+    return network.to(device).eval(), system

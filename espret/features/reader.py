@@ -1,0 +1,94 @@
+"""Reading dumped features by utterance id. Writing them is `dump`; nothing here knows about models."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from kaldiio.matio import read_kaldi
+from numpy.typing import NDArray
+
+from espret.data.tables import read_table
+from espret.errors import EspretError, nearest
+from espret.files import read_json
+
+
+class FeatureReader:
+    """Random access to the matrices of a feature directory (feats.scp): `reader[utt]` is float32 [frames, dim].
+
+    Ark paths that are relative are taken from the working directory, as Kaldi does. Keeps no file open, so it may be
+    shared with forked or pickled data-loader workers. Kaldi's matrices, compressed ones too, are read; an ark with
+    anything else (kaldiio would even unpickle) is refused.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.scp = self.path / "feats.scp"
+        self._where: dict[str, tuple[str, int]] = {}
+        for number, (utt, value) in enumerate(read_table(self.scp).items(), 1):
+            match = re.fullmatch(r"(.+):([0-9]+)", value, re.DOTALL)
+            if not match:
+                raise EspretError(f"{self.scp}:{number}: '{utt}' has {value!r}; expected 'path.ark:offset'")
+            self._where[utt] = (match[1], int(match[2]))
+
+    @property
+    def utts(self) -> list[str]:
+        """The utterance ids, sorted."""
+        return list(self._where)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """about.json: front end, options, sample_rate, dim, hop_seconds. Raises EspretError where it is missing."""
+        return read_json(self.path / "about.json")
+
+    @property
+    def dim(self) -> int:
+        """Columns of every matrix."""
+        return int(self.about["dim"])
+
+    @property
+    def hop_seconds(self) -> float:
+        """Seconds between rows."""
+        return float(self.about["hop_seconds"])
+
+    def num_frames(self) -> dict[str, int]:
+        """Rows of each matrix, from utt2num_frames."""
+        return {utt: int(frames) for utt, frames in read_table(self.path / "utt2num_frames").items()}
+
+    def __contains__(self, utt: object) -> bool:
+        return utt in self._where
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._where)
+
+    def __getitem__(self, utt: str) -> NDArray[np.float32]:
+        """float32 [frames, dim]. Raises EspretError for an unknown id and for an ark that is missing or damaged."""
+        try:
+            ark, offset = self._where[utt]
+        except KeyError:
+            raise EspretError(f"{self.scp}: no features of '{utt}'{nearest(utt, self._where)}") from None
+        try:
+            with open(ark, "rb") as stream:
+                stream.seek(offset)
+                if stream.read(2) != b"\0B":
+                    raise ValueError("no Kaldi matrix there")
+                stream.seek(offset)
+                matrix = np.asarray(read_kaldi(stream), dtype=np.float32)
+        except FileNotFoundError:
+            raise EspretError(
+                f"{self.scp}: '{utt}' is in {ark}, which does not exist (working directory {os.getcwd()}); "
+                "expected the recipe's folder as working directory and stage 1's output; "
+                "mend: ./run.sh --stage 1 --stop-stage 1 --force"
+            ) from None
+        except Exception as error:  # kaldiio raises assertions, struct and value errors for damaged bytes
+            raise EspretError(f"{ark}:{offset}: features of '{utt}' cannot be read: {error!r}") from None
+        if matrix.ndim != 2:
+            raise EspretError(f"{ark}:{offset}: features of '{utt}' have shape {matrix.shape}; expected [frames, dim]")
+        return matrix

@@ -1,0 +1,40 @@
+"""Stage 3: the training loop, which knows nothing of the task, and what it is made of."""
+
+from espret.registry import Registry
+
+# What a task adds to the loop: validation metrics (tasks.py says what a task has).
+TASKS = Registry(
+    "task",
+    {
+        "retrieval": "espret.training.tasks:Retrieval",
+        "captioning": "espret.training.tasks:Captioning",
+    },
+)
+
+OPTIMIZERS = Registry(
+    "optimizer",
+    {
+        "adam": "espret.training.optim:Adam",
+        "adamw": "espret.training.optim:AdamW",
+        "sgd": "espret.training.optim:SGD",
+    },
+)
+
+# A schedule is a pure function of the position in the run, factor(epoch, epochs): nothing of it needs saving.
+SCHEDULES = Registry(
+    "schedule",
+    {
+        "constant": "espret.training.optim:Constant",
+        "step": "espret.training.optim:Step",
+        "cosine": "espret.training.optim:Cosine",
+    },
+)
+
+# An augmentation maps (feats [batch, frames, dim], lengths [batch]) to new feats, in training only.
+AUGMENTATIONS = Registry(
+    "augmentation",
+    {
+        "spec_augment": "espret.training.augment:SpecAugment",
+        "gain": "espret.training.augment:Gain",
+    },
+)

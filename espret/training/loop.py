@@ -1,0 +1,129 @@
+"""The training loop: named steps, the same for every task and network. What is on disk of a run: run.py.
+
+A run is a function of its configuration, data and seed. Killed at any moment and started again, it continues after
+its last whole epoch and ends, on the CPU, with the same weights and metrics as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from espret.config import System, build
+from espret.models.batch import Batch
+from espret.training import AUGMENTATIONS, SCHEDULES, distributed
+from espret.training.data import Split, cut, epoch_items, read
+from espret.training.run import Run, best_epoch, finished, require_finite, save, seed_everything, start
+
+
+def train(
+    system: System,
+    task: Any,
+    splits: tuple[Split, Split],
+    vocabulary: int,
+    seed: int,
+    out: Path,
+    device: torch.device,
+    workers: int = 0,
+) -> Run:
+    """Train `system` on splits (train, valid) into experiment folder `out`, or continue what is there."""
+    run = start(system, splits, vocabulary, seed, out, device)
+    while not finished(run):
+        begun = time.monotonic()
+        epoch = len(run.history) + 1
+        seed_everything(seed, epoch, distributed.rank())
+        stats, clips = train_epoch(run, splits[0], epoch, workers)
+        seconds = time.monotonic() - begun
+        valid = validate(run, task, splits[1], epoch)
+        record(run, epoch, stats, valid, seconds, clips)
+        if distributed.rank() == 0:
+            save(run)
+            report(run, time.monotonic() - begun)
+    return run
+
+
+def train_epoch(run: Run, split: Split, epoch: int, workers: int) -> tuple[dict[str, float], int]:
+    """One pass over the training split: mean stats over the examples, and how many examples there were."""
+    options = run.system.train
+    augmentations = [build(AUGMENTATIONS, one, "train.augment") for one in options.augment]
+    items = epoch_items(split, options.captions_per_clip, run.seed, epoch)
+    batches = cut(items, options.batch_size, distributed.rank(), distributed.world())
+    totals: dict[str, Tensor] = {}
+    run.model.train()
+    for step, batch in enumerate(read(split, batches, workers), 1):
+        set_learning_rate(run, epoch - 1 + step / len(batches))
+        batch = augment(batch.to(run.device), augmentations)
+        loss, stats = run.model(batch)
+        require_finite(loss.item(), "the loss", epoch, step, batch.utts)
+        update(run, loss, epoch, step, batch.utts)
+        for name, value in stats.items():
+            totals[name] = totals.get(name, torch.zeros_like(value)) + value * len(batch.utts)
+    sums = {name: distributed.total(value).item() for name, value in totals.items()}
+    return {name: value / len(items) for name, value in sums.items()}, len(items)
+
+
+def augment(batch: Batch, augmentations: list[Any]) -> Batch:
+    """The batch with features augmented."""
+    for one in augmentations:
+        batch = replace(batch, feats=one(batch.feats, batch.lengths))
+    return batch
+
+
+def set_learning_rate(run: Run, epoch: float) -> None:
+    """The schedule's learning rate after `epoch` epochs (a fraction counts steps)."""
+    schedule = build(SCHEDULES, run.system.train.schedule, "train.schedule")
+    for group in run.optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * schedule.factor(epoch, run.system.train.epochs)
+
+
+def update(run: Run, loss: Tensor, epoch: int, step: int, utts: list[str]) -> None:
+    """Gradients, their clipping, and the optimiser's step."""
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if run.system.train.grad_clip:
+        norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), run.system.train.grad_clip)
+        require_finite(norm.item(), "the gradient's norm", epoch, step, utts)
+    run.optimizer.step()
+
+
+def validate(run: Run, task: Any, split: Split, epoch: int) -> dict[str, float]:
+    """Validation metrics, computed by rank 0 and known to all, so that all agree on when to stop."""
+    metrics: dict[str, float] | None = None
+    if distributed.rank() == 0:
+        metrics = task.validate(run.network, split, run.system.train.batch_size, run.device)
+    metrics = distributed.broadcast(metrics)
+    assert metrics is not None
+    require_finite(metrics["loss"], "the validation loss", epoch, 0, [split.name])
+    return metrics
+
+
+def record(run: Run, epoch: int, stats: dict[str, float], valid: dict[str, float], seconds: float, clips: int) -> None:
+    """Append the epoch's row to the history."""
+    row = {
+        "epoch": epoch,
+        "train": stats,
+        "valid": valid,
+        "lr": run.optimizer.param_groups[0]["lr"],
+        "seconds": round(seconds, 3),
+        "clips_per_second": round(clips / seconds, 1),
+    }
+    run.history.append(row)
+
+
+def report(run: Run, seconds: float) -> None:
+    """One line on the epoch just done; `*` marks the best so far."""
+    row, options = run.history[-1], run.system.train
+    left = (options.epochs - row["epoch"]) * seconds
+    figures = "  ".join(f"{name} {value:.4g}" for name, value in row["valid"].items() if name != "loss")
+    star = " *" if best_epoch(run.history, options.select) == row["epoch"] else ""
+    print(
+        f"epoch {row['epoch']}/{options.epochs}  loss {row['train']['loss']:.3f}  valid loss {row['valid']['loss']:.3f}"
+        f"  {figures}  lr {row['lr']:.2g}  {row['clips_per_second']:.0f} clips/s"
+        f"  ETA {int(left) // 60}:{int(left) % 60:02d}{star}",
+        flush=True,
+    )

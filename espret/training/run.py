@@ -1,0 +1,185 @@
+"""A run under way and what is on disk of it: starting, resuming, recording and saving. The steps of an epoch: loop.py.
+
+Random numbers are seeded by (seed, epoch, process) at the start of each epoch, so a checkpoint holds weights,
+optimiser state and history, and no generator's state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from espret.config import System, Train, build
+from espret.errors import EspretError, nearest
+from espret.files import write_jsonl, write_text
+from espret.models import NETWORKS
+from espret.models.batch import Batch
+from espret.training import OPTIMIZERS, checkpoint, distributed
+from espret.training.data import Split
+
+LOWER_IS_BETTER = ("loss", "MedR", "MeanR")
+RUN_LENGTH = ("train.epochs", "train.patience", "train.threads")  # may change when a run is continued
+
+
+@dataclass
+class Run:
+    """`history` has one row an epoch, as in metrics.jsonl; `identity` says what may not change between resumptions."""
+
+    system: System
+    seed: int
+    out: Path
+    device: torch.device
+    network: nn.Module
+    model: nn.Module  # calling it gives the loss: the network's, or DDP around it
+    optimizer: torch.optim.Optimizer
+    identity: dict[str, Any]
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class _Loss(nn.Module):
+    """The network's loss as a forward pass, which is what DDP wraps."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.network.loss(batch)  # type: ignore[operator]
+
+
+def start(
+    system: System, splits: tuple[Split, Split], vocabulary: int, seed: int, out: Path, device: torch.device
+) -> Run:
+    """Network and optimiser as they are before the first epoch, or as the last checkpoint in `out` has them."""
+    if system.train.threads:
+        torch.set_num_threads(system.train.threads)
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+        # Filling fresh memory costs time and only serves to find bugs.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    seed_everything(seed, 0, 0)
+    network = build(NETWORKS, system.model, "model", dim=splits[0].dim, vocabulary=vocabulary).to(device)
+    optimizer = _optimizer(system.train, network)
+    run = Run(
+        system, seed, out, device, network, _parallel(network, device), optimizer, _identity(system, splits, seed)
+    )
+    _resume(run)
+    if distributed.rank() == 0:
+        write_text(out / "config.yaml", yaml.safe_dump(asdict(system), sort_keys=False, allow_unicode=True))
+        write_jsonl(out / "metrics.jsonl", run.history)
+    return run
+
+
+def seed_everything(seed: int, epoch: int, process: int) -> None:
+    """Seed Python's, NumPy's and torch's generators for one epoch of one process."""
+    state = int(np.random.SeedSequence([seed, epoch, process]).generate_state(1)[0])
+    random.seed(state)
+    np.random.seed(state)
+    torch.manual_seed(state)
+
+
+def _optimizer(train: Train, network: nn.Module) -> torch.optim.Optimizer:
+    trained = [one for one in network.parameters() if one.requires_grad]
+    optimizer: torch.optim.Optimizer = build(OPTIMIZERS, train.optimizer, "train.optimizer", params=trained)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return optimizer
+
+
+def _parallel(network: nn.Module, device: torch.device) -> nn.Module:
+    model: nn.Module = _Loss(network)
+    if distributed.world() == 1:
+        return model
+    if device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return DistributedDataParallel(model, device_ids=[device.index])
+    return DistributedDataParallel(model)
+
+
+def _identity(system: System, splits: tuple[Split, Split], seed: int) -> dict[str, Any]:
+    """What makes this run what it is, flat: options by dotted name, seed, and a hash of clips and encoded captions."""
+    sections = {name: value for name, value in asdict(system).items() if name != "decode"}
+    identity = {key: value for key, value in _flat(sections).items() if key not in RUN_LENGTH}
+    content = json.dumps([[split.utts, split.tokens, split.dim] for split in splits])
+    return {**identity, "seed": seed, "data": hashlib.sha256(content.encode()).hexdigest()[:16]}
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {
+        key: leaf for name, inner in value.items() for key, leaf in _flat(inner, f"{prefix}.{name}".lstrip(".")).items()
+    }
+
+
+def _resume(run: Run) -> None:
+    """Take weights, optimiser state and history from the newest checkpoint, if there is one of this very run."""
+    saved = checkpoint.load_newest(run.out)
+    if saved is None:
+        return
+    before, now = json.loads(saved["identity"]), json.loads(json.dumps(run.identity))
+    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    if changed:
+        what = "; ".join(f"{key}: {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:5])
+        raise EspretError(f"{run.out} holds another run ({what}); remove the folder or choose another --out")
+    run.network.load_state_dict(saved["model"])
+    run.optimizer.load_state_dict(saved["optimizer"])
+    run.history = json.loads(saved["history"])
+    if distributed.rank() == 0:
+        print(f"resuming after epoch {len(run.history)} of {run.system.train.epochs}", flush=True)
+
+
+def save(run: Run) -> None:
+    """Leave the run's state on disk, so that a kill between any two of these writes loses at most this epoch."""
+    epoch = len(run.history)
+    if best_epoch(run.history, run.system.train.select) == epoch:
+        best = {"model": run.network.state_dict(), "epoch": epoch, "valid": run.history[-1]["valid"]}
+        checkpoint.save(run.out / checkpoint.BEST, best)
+    state = {
+        "model": run.network.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "history": json.dumps(run.history),
+        "identity": json.dumps(run.identity),
+    }
+    checkpoint.save_generation(run.out, state)
+    write_jsonl(run.out / "metrics.jsonl", run.history)
+
+
+def best_epoch(history: list[dict[str, Any]], select: str) -> int:
+    """The epoch (from 1) with the best validation metric `select`, the first of equals; 0 before the first.
+
+    Raises EspretError if validation has no such metric.
+    """
+    if not history:
+        return 0
+    if select not in history[0]["valid"]:
+        raise EspretError(f"train.select: no validation metric '{select}'{nearest(select, history[0]['valid'])}")
+    sign = 1 if select.split("/")[-1] in LOWER_IS_BETTER else -1
+    return min(range(len(history)), key=lambda row: sign * history[row]["valid"][select]) + 1
+
+
+def finished(run: Run) -> bool:
+    """Whether the run has all its epochs, or `patience` epochs without improvement behind it."""
+    train, epochs = run.system.train, len(run.history)
+    stale = epochs - best_epoch(run.history, train.select)
+    return epochs >= train.epochs or bool(train.patience and stale >= train.patience)
+
+
+def require_finite(value: float, what: str, epoch: int, step: int, utts: list[str]) -> None:
+    """Raise EspretError naming the place and the clips if `value` is NaN or infinite."""
+    if not math.isfinite(value):
+        raise EspretError(
+            f"{what} is {value} in epoch {epoch}, step {step}; clips of the batch: {' '.join(utts)}; look at their "
+            "features and captions, or lower train.optimizer.lr, or set train.grad_clip"
+        )

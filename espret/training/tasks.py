@@ -1,0 +1,58 @@
+"""What the loop is told about a task: how a network is validated. Networks and batches are the same for both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from espret.decoding.embed import embed
+from espret.training.data import Split, cut, epoch_items, read
+
+
+class Retrieval:
+    """Validation by loss and by ranks among all clips of the split, each clip with all its captions."""
+
+    def validate(self, network: Any, split: Split, batch_size: int, device: torch.device) -> dict[str, float]:
+        """`loss`, and in percent `t2a/R@1`, `t2a/R@10`, `t2a/mAP@10` (one relevant clip a caption)."""
+        metrics = mean_stats(network, split, batch_size, device)
+        ranks = caption_ranks(embed(network, split, batch_size, device).sim, torch.tensor(split.owner))
+        for limit in (1, 10):
+            metrics[f"t2a/R@{limit}"] = 100 * (ranks <= limit).double().mean().item()
+        metrics["t2a/mAP@10"] = 100 * ((ranks <= 10) / ranks.double()).mean().item()
+        return metrics
+
+
+class Captioning:
+    """Validation by the loss a token and the share of tokens predicted (both with the true words before)."""
+
+    def validate(self, network: Any, split: Split, batch_size: int, device: torch.device) -> dict[str, float]:
+        """`loss` (nats a token) and `accuracy` (percent of tokens)."""
+        return mean_stats(network, split, batch_size, device)
+
+
+def caption_ranks(similarity: Tensor, owner: Tensor) -> Tensor:
+    """Rank [captions] of the clip `owner[n]` for caption n, from 1; ties count against it."""
+    own = similarity.gather(1, owner[:, None])
+    return (similarity >= own).sum(1)
+
+
+@torch.no_grad()
+def mean_stats(network: Any, split: Split, batch_size: int, device: torch.device) -> dict[str, float]:
+    """Mean of the stats of `network.loss` over the split, weighted by what each batch's mean is over.
+
+    For the loss of a token that is the number of tokens; contrastive losses have no such unit, and their batches are
+    of near-equal size.
+    """
+    network.eval()
+    totals: dict[str, float] = {}
+    weight = 0
+    items = epoch_items(split, "group", 0, 0)
+    for batch in read(split, cut(items, batch_size)):
+        stats = network.loss(batch.to(device))[1]
+        size = int((batch.tokens[:, 1:] > 0).sum())
+        weight += size
+        for name, value in stats.items():
+            totals[name] = totals.get(name, 0.0) + float(value) * size
+    return {name: value / weight for name, value in totals.items()}
