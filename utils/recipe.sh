@@ -89,8 +89,11 @@ while IFS=$'\t' read -r name system config feats text; do
   feats_of[${system}]=${dumpdir}/${feats} text_of[${system}]=${dumpdir}/text/${text}
 done <<<"${system_rows}"
 
-train_cmd="${cuda_cmd} --gpu ${ngpu}"
-if ((num_nodes > 1)); then train_cmd+=" --num-nodes ${num_nodes}"; fi
+train_cmd="${cuda_cmd} --gpu ${ngpu}" launch=()
+if ((num_nodes > 1)); then
+  train_cmd+=" --num-nodes ${num_nodes}"
+  launch=(srun --export=ALL --ntasks-per-node=1) # the job script runs on one node; this takes the command to each
+fi
 if "${gpu_inference}"; then
   infer_cmd="${cuda_cmd} --gpu 1" infer_ngpu=1
 else
@@ -142,7 +145,7 @@ for system in "${systems[@]}"; do
       from "${feats}/${train_set}" from "${feats}/${valid_set}" from "${text}" \
       conf "${config}:features" conf "${config}:text" conf "${config}:model" conf "${config}:train" \
       -- ${train_cmd} "${log}/train.log" \
-      espret train --task "${task_of[${system}]}" --config "${config}" --seed ${seed} --ngpu ${ngpu} --num-nodes ${num_nodes} \
+      "${launch[@]}" espret train --task "${task_of[${system}]}" --config "${config}" --seed ${seed} --ngpu ${ngpu} --num-nodes ${num_nodes} \
       --train-data "data/${train_set}" --train-feats "${feats}/${train_set}" \
       --valid-data "data/${valid_set}" --valid-feats "${feats}/${valid_set}" --text "${text}" --out "${out}"
   done

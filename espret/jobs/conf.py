@@ -22,7 +22,7 @@ DEFAULT_FILE = "conf/slurm.conf"
 
 # Used where there is no conf/slurm.conf: nothing in it depends on the site.
 BUILT_IN = """
-command sbatch --export=ALL --ntasks-per-node=1
+command sbatch --export=ALL --ntasks-per-node=1 --requeue
 option name=* --job-name=$0
 option time=* --time=$0
 option mem=* --mem=$0

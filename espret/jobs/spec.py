@@ -97,6 +97,9 @@ def parse(argv: list[str], runner: str) -> Request:
             f"{len(tasks)} tasks would write to one log, {request.log}: put {job} into its name "
             f"(for example {request.log.removesuffix('.log')}.{job}.log)",
         )
+    for word in (request.log, *request.words):
+        if not word.isascii() and word != word.encode("utf-8", "replace").decode("utf-8"):
+            raise _usage(runner, f"{ascii(word)} is not UTF-8: rename the file, logs and records are text")
     _warn_of_embedded(request)
     return request
 

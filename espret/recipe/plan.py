@@ -59,13 +59,15 @@ class Plan:
         """Every step, in order."""
         return [step for stage in self.stages for step in stage.steps]
 
-    def producer(self, path: str) -> Step | None:
-        """The step that makes `path`, or a folder around it."""
-        for step in self.steps:
-            for output in step.outputs:
-                if path == output or path.startswith(output.rstrip("/") + "/"):
-                    return step
-        return None
+    def producer(self, path: str) -> tuple[Step, str] | None:
+        """The step that makes `path` or a folder around it, and that output; the innermost of nested outputs."""
+        around = [
+            (step, output)
+            for step in self.steps
+            for output in step.outputs
+            if path == output or path.startswith(output.rstrip("/") + "/")
+        ]
+        return max(around, key=lambda found: len(found[1]), default=None)
 
 
 def read_plan(stream: bytes) -> Plan:

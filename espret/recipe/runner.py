@@ -142,9 +142,9 @@ class Runner:
         """The steps that make this step's inputs, each once."""
         found: list[Step] = []
         for path in step.inputs:
-            producer = self.plan.producer(path)
-            if producer is not None and producer not in found:
-                found.append(producer)
+            made = self.plan.producer(path)
+            if made is not None and made[0] not in found:
+                found.append(made[0])
         return found
 
     def wanted(self, step: Step) -> dict[str, Any]:
@@ -153,16 +153,14 @@ class Runner:
 
     def input_digest(self, path: str) -> str | None:
         """Digest of an input: what the ledger says of a step's output, else the content itself."""
-        producer = self.plan.producer(path)
-        if producer is None:
-            return external_digest(path)
-        output = next(output for output in producer.outputs if path == output or path.startswith(output + "/"))
-        return ledger.current_digest(output)
+        made = self.plan.producer(path)
+        return external_digest(path) if made is None else ledger.current_digest(made[1])
 
     def check_inputs(self, step: Step) -> None:
         """Every input must be there, whole, made with today's options, and a valid data directory if it is one."""
         for path in step.inputs:
-            producer = self.plan.producer(path)
+            made = self.plan.producer(path)
+            producer = made[0] if made else None
             if not Path(path).exists():
                 if producer is None:
                     raise EspretError(f"stage {step.stage} ({step.name}) needs {path}, which does not exist")
@@ -178,7 +176,10 @@ class Runner:
                     raise EspretError(f"{path} is not a valid data directory:\n  " + "\n  ".join(problems))
 
     def check_producer(self, step: Step, producer: Step) -> None:
-        """Refuse an input that was made with other options than those of this run."""
+        """Refuse an input that was made with other options than those of this run, or from such an input."""
+        for earlier in self.producers(producer):
+            if ledger.read_record(earlier.outputs[0]) is not None:  # else it was cleaned away, which proves nothing
+                self.check_producer(step, earlier)
         state = ledger.state(producer, self.wanted(producer))
         if not state.usable:
             raise EspretError(

@@ -22,7 +22,7 @@ from espret.scoring.store import Store, Tuples
 
 # What changes the tuples of a caption. In every key of the store.
 PARSER = f"spice-1.0 {install.VERSION} tokenize,ssplit,parse,lemma"
-CHUNK = 32  # captions a thread parses between two saves to the store; about a second
+CHUNK = 64  # captions a thread parses between two saves to the store; two seconds
 
 
 class Spice:

@@ -132,6 +132,21 @@ def test_a_second_signal_kills_at_once(
     assert process.wait(30) == 2 and time.monotonic() - begin < 4
 
 
+def test_under_nohup_a_hangup_ends_nothing(
+    start: Callable[..., Any], folder: Path, wait_until: Callable[..., bool]
+) -> None:
+    handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited, as from nohup
+    try:
+        process = start("run.py", "x.log", "bash", "-c", "touch started; while [ ! -e go ]; do sleep 0.05; done")
+    finally:
+        signal.signal(signal.SIGHUP, handler)
+    assert wait_until((folder / "started").exists)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    (folder / "go").write_text("")
+    assert process.wait(20) == 0
+
+
 def test_what_is_interrupted_is_not_done(
     start: Callable[..., Any], run: Callable[..., Any], folder: Path, wait_until: Callable[..., bool]
 ) -> None:

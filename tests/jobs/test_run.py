@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 Run = Callable[..., Any]
+UTILS = Path(__file__).resolve().parents[2] / "utils"
 CORES = len(os.sched_getaffinity(0))
 
 
@@ -128,6 +131,13 @@ def test_a_log_that_cannot_be_written_is_said(run: Run, folder: Path) -> None:
     (folder / "x.log").mkdir()
     result = run("x.log", "true")
     assert result.returncode == 1 and "run.py: error: x.log: cannot write the log: Is a directory" in result.stderr
+
+
+def test_in_the_c_locale_names_may_be_of_any_script_but_must_be_utf_8(run: Run, folder: Path) -> None:
+    assert run("für.log", "echo", "世", env={"LC_ALL": "C"}).returncode == 0
+    assert "世\n" in (folder / "für.log").read_text(encoding="utf-8")
+    result = run("x.log", "echo", os.fsdecode(b"caf\xe9"), env={"LC_ALL": "C"})
+    assert result.returncode == 2 and "'caf\\udce9' is not UTF-8" in result.stderr
 
 
 def test_a_command_that_is_too_long_is_said(run: Run) -> None:
@@ -246,3 +256,32 @@ def test_tee_shows_lines_as_they_come(start: Callable[..., Any], folder: Path) -
     assert process.stdout.readline() == "one\n"  # the command still waits
     (folder / "go").write_text("")
     assert process.wait(20) == 0
+
+
+def test_a_terminal_sees_one_line_that_tells_how_far_it_is(folder: Path, environment: dict[str, str]) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, str(UTILS / "run.py"), "--max-jobs-run", "1", "JOB=1:3", "x.JOB.log", "sleep", "0.6"]
+    process = subprocess.Popen(command, cwd=folder, env=environment, stderr=theirs, stdout=theirs)
+    os.close(theirs)
+    assert process.wait(30) == 0
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert re.search(r"\r\x1b\[Krun\.py: 1 done, 0 failed, 1 running of 3, 0:0\d, 0:0\d left", shown)
+    assert "\n" not in shown and shown.endswith("\r\x1b[K")
+
+
+def test_run_py_adds_little_to_a_command(folder: Path, environment: dict[str, str]) -> None:
+    """In CPU time, which other load on the machine leaves alone; tools/bench/jobs.py measures the wall clock."""
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+
+    def least(*command: str) -> float:
+        times = []
+        for _ in range(10):
+            before = os.times()
+            subprocess.run(command, cwd=folder, env=environment, check=True)
+            after = os.times()
+            times.append(after.children_user + after.children_system - before.children_user - before.children_system)
+        return min(times)
+
+    added = least(sys.executable, str(UTILS / "run.py"), "x.log", "true") - least("bash", "-c", "true")
+    assert added < 0.05

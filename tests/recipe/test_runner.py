@@ -230,6 +230,29 @@ def test_two_systems_share_a_feature(recipe):
         run(plan())
 
 
+def test_an_output_inside_another(recipe, capsys):
+    """Decoded captions lie in the folder of the trained system, and are an input of their own."""
+
+    def plan(beam):
+        decode = step(1, "to exp/decode from exp conf conf/a.yaml:text", sh(f"echo {beam} > '{{out}}/hyp'"))
+        score = step(2, "to exp/score from exp/decode", sh("cp exp/decode/hyp '{out}/value'"))
+        return Plan(
+            [
+                Stage(0, "train", "t", [step(0, "to exp", sh("echo weights > '{out}/best'"))]),
+                Stage(1, "decode", "d", [decode]),
+                Stage(2, "score", "s", [score]),
+            ]
+        )
+
+    assert run(plan(1)) == 3
+    assert run(plan(1)) == 0
+    assert run(plan(2)) == 2
+    assert (recipe / "exp/score/value").read_text() == "2\n"
+    with pytest.raises(EspretError, match="needs stage 1"):
+        ledger.remove("exp/decode")
+        run(plan(3), Choice(2, 2, set(), force=True))
+
+
 def test_status_and_dry_run(recipe, capsys):
     status.print_status(toy())
     assert "absent" in capsys.readouterr().out

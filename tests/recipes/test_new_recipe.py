@@ -84,9 +84,9 @@ def test_own_corpus_from_clone_to_report(repository, environment):
     # Other spreading is no reason to do anything; one changed option redoes what depends on it.
     assert "Nothing to do" in run_recipe(recipe, environment, "--allow-missing=2", "--nj", "3", "--inference_nj=1")
     path = recipe / "conf/captioning/mini.yaml"
-    path.write_text(path.read_text().replace("beam: 4", "beam: 2"))
+    path.write_text(path.read_text().replace("nbest: 3", "nbest: 2"))
     printed = run_recipe(recipe, environment, "--allow-missing", "2")
-    assert "exp/captioning_mini/seed1/decode_test is stale: conf decode.beam 4 -> 2" in printed
+    assert "exp/captioning_mini/seed1/decode_test is stale: conf decode.nbest 3 -> 2" in printed
     assert "seed1: done" not in printed and "retrieval_mini" not in printed.replace("retrieval_mini  ", "")
     assert "decode_test: done" in printed and "score_test: done" in printed
 

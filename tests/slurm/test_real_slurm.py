@@ -247,17 +247,8 @@ def test_a_job_that_slurm_refuses(run: Run, folder: Path, slurm_cluster: Any) ->
 
 def test_a_job_inside_a_job(run: Run, folder: Path) -> None:
     """A recipe that was itself sent to Slurm submits as if it were not."""
-    inner = [
-        sys.executable,
-        str(SLURM),
-        "--poll-interval",
-        "2",
-        "inner.log",
-        "bash",
-        "-c",
-        "echo <$SLURM_CPUS_PER_TASK>",
-    ]
-    inner[-1] = 'echo "<${SLURM_CPUS_PER_TASK:-none}>"'
+    show = 'echo "<${SLURM_CPUS_PER_TASK:-none}>"'
+    inner = [sys.executable, str(SLURM), "--poll-interval", "2", "inner.log", "bash", "-c", show]
     assert run("--num-threads", "2", "outer.log", *inner).returncode == 0
     assert "<none>" in (folder / "inner.log").read_text()
     assert os.path.exists(folder / "inner.log.json")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 COPIED = ("path.sh", "cmd.sh", "egs", "utils", "tools/install.sh", "tools/requirements.lock", "setup.py")
 MADE = shutil.ignore_patterns(
     "data", "dump", "exp", ".espret", "results.jsonl", "RESULTS.md", "report.html", "*.partial"
