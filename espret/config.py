@@ -49,7 +49,9 @@ class Train:
     grad_clip: float = 0.0  # maximum gradient norm; 0: no clipping
     patience: int = 0  # epochs without improvement before stopping; 0: never
     select: str = "loss"  # validation metric that chooses the checkpoint
-    captions_per_clip: str = "one"  # "one": a random caption of each clip an epoch; "all": every pair is an example
+    # "one": a random caption of each clip an epoch; "group": each clip once with all its captions, so that its audio is
+    # encoded once; "all": every pair is an example.
+    captions_per_clip: str = "one"
     augment: list[Component] = field(default_factory=list)
     threads: int = 0  # CPU threads; 0: torch's choice
 

@@ -1,4 +1,4 @@
-"""List what is installed, what is missing, and the command that mends it. Exit status 1 if something needed is missing."""
+"""List what is installed, what is missing, and the command that mends it; status 1 if a need is missing."""
 
 from __future__ import annotations
 

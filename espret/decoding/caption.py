@@ -46,27 +46,31 @@ def write_shard(rows: Sequence[dict[str, Any]], shard: str, data: str, out: str 
 
 
 def merge(out: str | Path) -> int:
-    """Merge the shards in folder `out` to `hyp.jsonl`, sorted by utt; returns the number of rows.
+    """Merge the shards in folder `out` to `hyp.jsonl`, sorted by utt; returns the number of rows. May be repeated.
 
     Raises EspretError if a shard is missing, or if the shards do not hold each clip of their data directory once.
     """
     folder = Path(out)
-    about = sorted(folder.glob("hyp.*.json"))
-    if not about:
-        raise EspretError(f"{folder}: no shards (hyp.J.jsonl) to merge; run espret caption --out {folder} first")
-    head = read_json(about[0])
-    rows: list[dict[str, Any]] = []
-    for number in range(1, head["shards"] + 1):
-        rows += read_jsonl(folder / f"hyp.{number}.jsonl")
+    shards, data = _whole_set(folder)
+    rows = [row for number in range(1, shards + 1) for row in read_jsonl(folder / f"hyp.{number}.jsonl")]
     found = [row["utt"] for row in rows]
-    expected = set(DataDir.load(head["data"]).utts)
+    expected = set(DataDir.load(data).utts)
     missing, extra = sorted(expected - set(found)), sorted(set(found) - expected)
     if missing or extra or len(found) != len(expected):
         raise EspretError(
-            f"{folder}: captions of {len(found)} clips, expected the {len(expected)} of {head['data']}; "
+            f"{folder}: captions of {len(found)} clips, expected the {len(expected)} of {data}; "
             f"missing: {missing[:5]}, not in the data: {extra[:5]}; run stage 4 again"
         )
     write_jsonl(folder / "hyp.jsonl", sorted(rows, key=lambda row: row["utt"].encode()))
-    for path in [*about, *folder.glob("hyp.*.jsonl")]:
-        path.unlink()
     return len(rows)
+
+
+def _whole_set(folder: Path) -> tuple[int, str]:
+    """The number of shards and the data directory of the shards in `folder`, the leftovers of other numbers aside."""
+    about = {int(path.name.split(".")[1]): read_json(path) for path in folder.glob("hyp.*.json")}
+    for shards in sorted({one["shards"] for one in about.values()}):
+        missing = [n for n in range(1, shards + 1) if about.get(n, {}).get("shards") != shards]
+        if not missing:
+            return shards, about[1]["data"]
+    what = f"shard {missing[0]} of {shards} is missing" if about else "no shards (hyp.J.jsonl)"
+    raise EspretError(f"{folder}: {what}; run espret caption --shard J/N --out {folder} for each J first")

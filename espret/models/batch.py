@@ -46,7 +46,11 @@ def pad_features(matrices: list[Tensor]) -> tuple[Tensor, Tensor]:
 def pad_tokens(captions: list[list[int]]) -> Tensor:
     """Token lists as [captions, longest], PAD at the ends."""
     longest = max((len(caption) for caption in captions), default=0)
-    return torch.tensor([caption + [PAD] * (longest - len(caption)) for caption in captions]).view(len(captions), longest).long()
+    return (
+        torch.tensor([caption + [PAD] * (longest - len(caption)) for caption in captions])
+        .view(len(captions), longest)
+        .long()
+    )
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:

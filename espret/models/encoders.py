@@ -83,7 +83,8 @@ class ConvEncoder(nn.Module):
         if bins < 1:
             raise EspretError(f"model.audio (conv): mel_pool {mel_pool} leaves nothing of {dim} bins")
         self.dim = channels[-1]
-        self.blocks.to(memory_format=torch.channels_last)  # a quarter less time on CPU; kept by what is computed
+        # A quarter less time on CPU; what is computed from these weights has the same layout.
+        self.blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.flatten = nn.Linear(bins * channels[-1], self.dim) if frequency == "flatten" else None
 
     def forward(self, feats: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -132,10 +132,10 @@ def _fetch(artifact: Artifact, repository: Path) -> Path:
         if not problem and _whole(path, artifact):
             return path
         problem = problem or "the file that came has a wrong checksum"
-        _report(f"attempt {attempt} of {TRIES} failed: {problem}")
+        _report(f"attempt {attempt} of {TRIES} failed: {problem:.300}")
     raise EspretError(
-        f"could not fetch {wanted} from {', '.join(context.remote_repos.values())}: {problem}. Everything but SPICE "
-        f"and SPIDEr works without it; when the network is there, run {COMMAND} again (it continues)"
+        f"could not fetch {wanted} from {', '.join(context.remote_repos.values())}. Everything but SPICE and SPIDEr "
+        f"works without it; when the network is there, run {COMMAND} again (it continues). The cause: {problem:.300}"
     )
 
 

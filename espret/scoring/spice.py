@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from espret.scoring.store import Store, Tuples
 
 # What changes the tuples of a caption. In every key of the store.
 PARSER = f"spice-1.0 {install.VERSION} tokenize,ssplit,parse,lemma"
-CHUNK = 64  # captions a thread parses between two saves to the store; two seconds
+CHUNK = 16  # captions a thread parses between two saves to the store; half a second
 
 
 class Spice:
@@ -79,10 +80,7 @@ def tuples_of(captions: Iterable[str], store: Store | None = None) -> dict[str, 
     kept = store or Store(install.home() / "scene_graphs.sqlite", PARSER)
     try:
         known |= kept.get(wanted)
-        missing = [caption for caption in wanted if caption not in known]
-        step = CHUNK * threads()
-        for first in range(0, len(missing), step):
-            parsed = _parse(missing[first : first + step])
+        for parsed in _parse_all([caption for caption in wanted if caption not in known]):
             kept.put(parsed)
             known |= parsed
     finally:
@@ -94,6 +92,23 @@ def tuples_of(captions: Iterable[str], store: Store | None = None) -> dict[str, 
 def threads() -> int:
     """Parser threads: the cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def _parse_all(captions: list[str]) -> Iterator[dict[str, Tuples]]:
+    """Parse on all cores; yields each chunk when it is done, in any order.
+
+    The threads are Python's: Java threads that wait for work would keep an interrupted process from ending.
+    """
+    chunks = [captions[first : first + CHUNK] for first in range(0, len(captions), CHUNK)]
+    if not chunks:
+        return
+    _pipeline()  # loaded once, before the threads share it
+    pool = ThreadPoolExecutor(min(threads(), len(chunks)), thread_name_prefix="spice")
+    try:
+        for done in as_completed([pool.submit(_parse, chunk) for chunk in chunks]):
+            yield done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _parse(captions: list[str]) -> dict[str, Tuples]:
@@ -131,20 +146,28 @@ def _synonyms() -> Any:
 
 
 @functools.cache
+def _pipeline() -> Any:
+    """The CoreNLP annotators that SPICE's parser reads, with their models; threads may share it."""
+    tools = _tools()
+    properties = start().JClass("java.util.Properties")()
+    # SPICE asks for named entities too and never reads them; without them it starts in a second and needs 2 GB.
+    properties.setProperty("annotators", "tokenize,ssplit,parse,lemma")
+    properties.setProperty("threads", "1")
+    with errors_of("SPICE", "loading its parser"), tools.as_context():
+        return tools.load("edu.stanford.nlp.pipeline.StanfordCoreNLP")(properties)
+
+
 def _parser() -> tuple[Any, Any]:
-    """SPICE's parser without its own cache, and its method `generateTuples` (captions -> tuples)."""
-    jpype = start()
+    """A SPICE parser without a cache of its own, and its method `generateTuples` (captions -> tuples).
+
+    A parser holds the batch that it works on, so each call gets one; they share the pipeline.
+    """
     tools = _tools()
     with tools.as_context():
-        parser = tools.load("edu.anu.spice.SpiceParser")(None, threads(), True)
-        properties = jpype.JClass("java.util.Properties")()
-        # SPICE asks for named entities too and never reads them; without them it starts in a second and needs 2 GB.
-        properties.setProperty("annotators", "tokenize,ssplit,parse,lemma")
-        properties.setProperty("threads", str(threads()))
-        pipeline = tools.load("edu.stanford.nlp.pipeline.StanfordCoreNLP")(properties)
+        parser = tools.load("edu.anu.spice.SpiceParser")(None, 1, True)
     annotator = _private(tools.reflect("edu.anu.spice.SpiceParser").getDeclaredField("annotator")).get(parser)
-    _private(tools.reflect("edu.anu.spice.Annotator").getDeclaredField("pipeline")).set(annotator, pipeline)
-    list_class = jpype.JClass("java.util.List").class_
+    _private(tools.reflect("edu.anu.spice.Annotator").getDeclaredField("pipeline")).set(annotator, _pipeline())
+    list_class = start().JClass("java.util.List").class_
     return parser, _private(tools.reflect("edu.anu.spice.SpiceParser").getDeclaredMethod("generateTuples", list_class))
 
 

@@ -81,7 +81,6 @@ def test_a_caption_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 PARSE = """
 import sys
 from pathlib import Path
-from espret.bin import main, VERBS
 from espret.scoring import spice
 from espret.scoring.store import Store
 store = Store(Path(sys.argv[1]), "test")
@@ -105,6 +104,9 @@ def test_ctrl_c_stops_a_long_parse_and_keeps_what_is_done(tmp_path: Path) -> Non
         while len(store.get(done)) < 10 and time.monotonic() < deadline:
             time.sleep(0.2)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130
-        assert process.stdout.read() == "interrupted\n"
+        try:
+            assert process.wait(timeout=60) == 130
+            assert process.stdout.read() == "interrupted\n"
+        finally:
+            process.kill()
     assert len(store.get(done)) == 10
