@@ -201,6 +201,23 @@ step file RESULTS.md from results.jsonl \
 step file report.html from results.jsonl "${from_scores[@]}" \
   -- ${cpu_cmd} "${log}/report.log" espret report --results results.jsonl --out "${out}" "${scores[@]}"
 show espret table --print --results results.jsonl
+show echo "table: ${PWD}/RESULTS.md   report: ${PWD}/report.html   values: ${PWD}/results.jsonl"
+
+stage 6 pack "off by default (--stop-stage 6): one archive a system and seed, for espret apply"
+for system in "${systems[@]}"; do
+  config=${config_of[${system}]} text=${text_of[${system}]}
+  for seed in ${seeds}; do
+    exp=${expdir}/${system}/seed${seed}
+    scores=() from_scores=()
+    for split in "${tests[@]}"; do
+      scores+=("${exp}/score_${split}")
+      from_scores+=(from "${exp}/score_${split}")
+    done
+    step to "${exp}/packed" from "${exp}" from "${text}" "${from_scores[@]}" conf "${config}:decode" \
+      -- ${cpu_cmd} "${log}/pack.log" \
+      espret pack --exp "${exp}" --text "${text}" --corpus "${corpus}" --config "${config}" --out "${out}" "${scores[@]}"
+  done
+done
 
 # -------------------------------------------------------------------------------------------------------------- run
 exec "${ESPRET_PYTHON}" -m espret.recipe --plan <(printf '%s\0' "${plan[@]}") \

@@ -34,6 +34,8 @@ VERBS = Registry(
         "collect": "espret.bin.collect:main",
         "table": "espret.bin.table:main",
         "report": "espret.bin.report:main",
+        "pack": "espret.bin.pack:main",
+        "apply": "espret.bin.apply:main",
     },
 )
 

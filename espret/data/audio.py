@@ -63,7 +63,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
     if not os.access(path, os.R_OK):
         raise AudioError(path, "cannot be read: Permission denied")
     try:
-        with soundfile.SoundFile(os.path.abspath(path)) as stream:
+        with soundfile.SoundFile(os.fsencode(os.path.abspath(path))) as stream:
             if stream.frames >= UNKNOWN:  # libsndfile then fails at the end instead of stopping
                 raise AudioError(path, "its header gives no length (a flac written to a pipe); encode it again")
             yield stream

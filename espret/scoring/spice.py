@@ -10,12 +10,11 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from espret.errors import EspretError
 from espret.scoring import install
 from espret.scoring.java import Loader, errors_of, jars, start
 from espret.scoring.metric import Result, Tokenised, Unavailable, mean
@@ -97,12 +96,13 @@ def threads() -> int:
 def _parse_all(captions: list[str]) -> Iterator[dict[str, Tuples]]:
     """Parse on all cores; yields each chunk when it is done, in any order.
 
-    The threads are Python's: Java threads that wait for work would keep an interrupted process from ending.
+    The threads are Python's, with one Java call a caption: Java threads that wait for work would keep an interrupted
+    process from ending.
     """
     chunks = [captions[first : first + CHUNK] for first in range(0, len(captions), CHUNK)]
     if not chunks:
         return
-    _pipeline()  # loaded once, before the threads share it
+    _parser()  # loaded once, before the threads share it
     pool = ThreadPoolExecutor(min(threads(), len(chunks)), thread_name_prefix="spice")
     try:
         for done in as_completed([pool.submit(_parse, chunk) for chunk in chunks]):
@@ -112,15 +112,15 @@ def _parse_all(captions: list[str]) -> Iterator[dict[str, Tuples]]:
 
 
 def _parse(captions: list[str]) -> dict[str, Tuples]:
-    jpype = start()
-    with errors_of("SPICE", f"parsing {len(captions)} captions, the first of them {captions[0]!r:.80}"):
-        parser, generate = _parser()
-        found = generate.invoke(parser, jpype.JClass("java.util.ArrayList")(captions))
-        # Through JSON: one crossing of the bridge instead of one a word.
-        text = _tools().load("org.json.simple.JSONValue").toJSONString(found)
-    parsed: dict[str, Tuples] = json.loads(str(text))
-    if missing := [caption for caption in captions if caption not in parsed]:
-        raise EspretError(f"SPICE's parser returned nothing for {missing[0]!r:.80}")
+    annotation, pipeline, tuples_of_annotation, to_json = _parser()
+    parsed: dict[str, Tuples] = {}
+    for caption in captions:
+        with errors_of("SPICE", f"parsing {caption!r:.80}"):
+            # One at a time: CoreNLP's own loop over many keeps its threads in global state that two calls would share.
+            annotated = annotation(caption)
+            pipeline.annotate(annotated)
+            # Through JSON: one crossing of the bridge instead of one a word.
+            parsed[caption] = json.loads(str(to_json(tuples_of_annotation(annotated))))
     return parsed
 
 
@@ -146,29 +146,27 @@ def _synonyms() -> Any:
 
 
 @functools.cache
-def _pipeline() -> Any:
-    """The CoreNLP annotators that SPICE's parser reads, with their models; threads may share it."""
+def _parser() -> tuple[Any, Any, Callable[[Any], Any], Any]:
+    """CoreNLP's Annotation class and pipeline, SPICE's step from an annotation to tuples, and Java's JSON writer.
+
+    Python threads may share them; loading the models takes a second.
+    """
     tools = _tools()
     properties = start().JClass("java.util.Properties")()
     # SPICE asks for named entities too and never reads them; without them it starts in a second and needs 2 GB.
     properties.setProperty("annotators", "tokenize,ssplit,parse,lemma")
-    properties.setProperty("threads", "1")
     with errors_of("SPICE", "loading its parser"), tools.as_context():
-        return tools.load("edu.stanford.nlp.pipeline.StanfordCoreNLP")(properties)
-
-
-def _parser() -> tuple[Any, Any]:
-    """A SPICE parser without a cache of its own, and its method `generateTuples` (captions -> tuples).
-
-    A parser holds the batch that it works on, so each call gets one; they share the pipeline.
-    """
-    tools = _tools()
-    with tools.as_context():
+        pipeline = tools.load("edu.stanford.nlp.pipeline.StanfordCoreNLP")(properties)
         parser = tools.load("edu.anu.spice.SpiceParser")(None, 1, True)
-    annotator = _private(tools.reflect("edu.anu.spice.SpiceParser").getDeclaredField("annotator")).get(parser)
-    _private(tools.reflect("edu.anu.spice.Annotator").getDeclaredField("pipeline")).set(annotator, _pipeline())
-    list_class = start().JClass("java.util.List").class_
-    return parser, _private(tools.reflect("edu.anu.spice.SpiceParser").getDeclaredMethod("generateTuples", list_class))
+    annotation = tools.reflect("edu.stanford.nlp.pipeline.Annotation")
+    method = _private(tools.reflect("edu.anu.spice.SpiceParser").getDeclaredMethod("parseAnnotation", annotation))
+    rows = _private(tools.reflect("edu.anu.spice.SpiceParser$ProposedTuples").getDeclaredField("tuples"))
+
+    def tuples_of_annotation(annotated: Any) -> Any:
+        return rows.get(method.invoke(parser, annotated))
+
+    to_json = tools.load("org.json.simple.JSONValue").toJSONString
+    return tools.load("edu.stanford.nlp.pipeline.Annotation"), pipeline, tuples_of_annotation, to_json
 
 
 def _private(member: Any) -> Any:

@@ -46,7 +46,7 @@ def test_captioning_learns(finished):
 def test_it_ends_with_the_table_and_the_files(finished):
     recipe, printed = finished
     tail = printed[printed.rindex("stage 5") :]
-    for word in ("R@10", "SPIDEr", "±", "RESULTS.md", "report.html", "Successfully finished."):
+    for word in ("R@10", "SPIDEr", "±", f"{recipe}/RESULTS.md", f"{recipe}/report.html", "Successfully finished."):
         assert word in tail
     assert "n/a" not in (recipe / "RESULTS.md").read_text()
     assert (recipe / "report.html").stat().st_size > 100_000

@@ -11,7 +11,9 @@ import soundfile
 import yaml
 from whole_recipes import run_recipe
 
+from espret.data.datadir import DataDir
 from espret.data.scenes import scene
+from espret.files import read_jsonl
 
 SIZES = {"train": 16, "valid": 6, "test": 6}
 
@@ -80,6 +82,18 @@ def test_own_corpus_from_clone_to_report(repository, environment):
 
     printed = run_recipe(recipe, environment, "--allow-missing", "2")
     assert "Nothing to do: everything is up to date." in printed
+
+    # Stage 6, when asked for: archives that need nothing of the recipe.
+    stage_6 = ("--allow-missing", "2", "--stage", "6", "--stop-stage", "6")
+    assert "exp/captioning_mini/seed1/packed: done" in run_recipe(recipe, environment, *stage_6)
+    assert "Nothing to do: everything is up to date." in run_recipe(recipe, environment, *stage_6)
+    hyps = read_jsonl(recipe / "exp/captioning_mini/seed1/decode_test/hyp.jsonl")
+    archive = recipe / "exp/captioning_mini/seed1/packed/foo_captioning_mini_seed1.zip"
+    clips = [recipe / path for path in DataDir.load(recipe / "data/test").wav_scp.values()]
+    command = [environment["PATH"].split(":")[0] + "/espret", "apply", str(archive), *map(str, clips)]
+    applied = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=True).stdout
+    assert applied.splitlines() == [f"{clip}\t{row['caption']}" for clip, row in zip(clips, hyps)]
+    assert (recipe / "exp/retrieval_mini/seed1/packed/foo_retrieval_mini_seed1.zip").is_file()
 
     # Other spreading is no reason to do anything; one changed option redoes what depends on it.
     assert "Nothing to do" in run_recipe(recipe, environment, "--allow-missing=2", "--nj", "3", "--inference_nj=1")
