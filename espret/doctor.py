@@ -52,10 +52,15 @@ def pinned() -> dict[str, str]:
 
 def packages() -> list[Finding]:
     """The packages that setup.py asks for, against the pinned versions."""
+    try:
+        requirements = importlib.metadata.requires("espret") or []
+    except importlib.metadata.PackageNotFoundError:
+        found = f"imported from {ROOT}, but not installed; its requirements are unknown"
+        return [Finding("missing", "espret", found, f"{sys.executable} -m pip install --editable {ROOT}")]
     pins = pinned()
     findings = []
     others = []
-    for requirement in importlib.metadata.requires("espret") or []:
+    for requirement in requirements:
         if "extra ==" in requirement:
             continue
         name = re.split(r"[^\w.-]", requirement)[0]

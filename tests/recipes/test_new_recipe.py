@@ -135,3 +135,34 @@ def test_data_of_the_users_own_is_taken_as_it_is(repository, environment):
     text.write_text("".join(reversed(text.read_text().splitlines(keepends=True))))
     printed = run_recipe(recipe, environment, "--stage", "1", "--stop-stage", "2", status=1)
     assert "data/train is not a valid data directory" in printed and "text" in printed
+
+
+KALDI_LIKE = """#!/usr/bin/env bash
+# A runner that knows Kaldi's calling convention and nothing else.
+echo "$*" >> "$(dirname "$0")/calls"
+while [[ "$1" == --* ]]; do shift 2; done
+name=JOB first=1 last=1
+if [[ "$1" =~ ^([A-Za-z_]+)=([0-9]+):([0-9]+)$ ]]; then
+  name=${BASH_REMATCH[1]} first=${BASH_REMATCH[2]} last=${BASH_REMATCH[3]} && shift
+fi
+log=$1 && shift
+for ((job = first; job <= last; job++)); do
+  mkdir -p "$(dirname "${log}")"
+  "${@//${name}/${job}}" > "${log//${name}/${job}}" 2>&1 || exit 1
+done
+"""
+
+
+def test_any_kaldi_compatible_runner(repository, environment):
+    new_recipe(repository, "foo")
+    recipe = repository / "egs/foo"
+    fill(recipe)
+    tiny(recipe)
+    (repository / "utils/other.pl").write_text(KALDI_LIKE)
+    (repository / "utils/other.pl").chmod(0o755)
+    commands = 'cpu_cmd="other.pl --mem 4G" cuda_cmd="other.pl --mem 9G" decode_cmd="other.pl"'
+    (repository / "cmd.sh").write_text(f"# shellcheck shell=bash\n{commands}\n")
+    printed = run_recipe(recipe, environment, "--task", "retrieval")
+    assert "Successfully finished." in printed and "    epoch 1/1 " in printed
+    calls = (repository / "utils/calls").read_text()
+    assert "--mem 9G --gpu 0 " in calls and "JOB=1:2" in calls and "run.py" not in calls
