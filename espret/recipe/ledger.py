@@ -125,7 +125,7 @@ def state(step: Step, wanted: dict[str, Any]) -> State:
     for output in step.outputs:
         record = read_record(output)
         if record is None:
-            if Path(output).is_dir():
+            if Path(output).is_dir() and not is_absent(output):
                 return State("foreign", [f"{output} was not made by this recipe"])
             if Path(output + PARTIAL).exists():
                 return State("unfinished", [f"{output} was not finished"])
@@ -140,6 +140,12 @@ def state(step: Step, wanted: dict[str, Any]) -> State:
     if notes:
         return State("edited", [f"{', '.join(notes[:3])} edited since; kept, --force makes it again"], record)
     return State("fresh", [], record)
+
+
+def is_absent(output: str) -> bool:
+    """Whether there is nothing, or a directory with no more in it than the locks of steps that write inside it."""
+    path = Path(output)
+    return not path.exists() or (path.is_dir() and all(entry.name == SIDE for entry in path.iterdir()))
 
 
 class Partial:

@@ -82,6 +82,7 @@ class Runner:
         with ExitStack() as stack:
             for producer in self.producers(step):
                 stack.enter_context(locked(producer.outputs[0], True, say))
+            self.check_presence(step)
             lock = stack.enter_context(locked(step.outputs[0], False, say))
             wanted = self.wanted(step)
             state = ledger.state(step, wanted)
@@ -158,22 +159,33 @@ class Runner:
 
     def check_inputs(self, step: Step) -> None:
         """Every input must be there, whole, made with today's options, and a valid data directory if it is one."""
+        self.check_presence(step, needed=True)
         for path in step.inputs:
             made = self.plan.producer(path)
-            producer = made[0] if made else None
-            if not Path(path).exists():
-                if producer is None:
-                    raise EspretError(f"stage {step.stage} ({step.name}) needs {path}, which does not exist")
-                raise EspretError(
-                    f"{path} does not exist: needs stage {producer.stage}: "
-                    f"run ./run.sh --stage {producer.stage} --stop-stage {producer.stage}"
-                )
-            if producer is not None and not self.choice.force:
-                self.check_producer(step, producer)
+            if made is not None and not self.choice.force:
+                self.check_producer(step, made[0])
             if (Path(path) / "wav.scp").is_file():
                 problems = validate(Path(path))
                 if problems:
                     raise EspretError(f"{path} is not a valid data directory:\n  " + "\n  ".join(problems))
+
+    def check_presence(self, step: Step, needed: bool = False) -> None:
+        """Every input must exist, if the step's outputs do not or the inputs are `needed` anyway.
+
+        Looked at before the step's lock, which must not make folders where an input is still to appear.
+        """
+        if not needed and all(ledger.read_record(output) for output in step.outputs):
+            return
+        for path in step.inputs:
+            made = self.plan.producer(path)
+            if not ledger.is_absent(path):
+                continue
+            if made is None:
+                raise EspretError(f"stage {step.stage} ({step.name}) needs {path}, which does not exist")
+            raise EspretError(
+                f"{path} does not exist: needs stage {made[0].stage}: "
+                f"run ./run.sh --stage {made[0].stage} --stop-stage {made[0].stage}"
+            )
 
     def check_producer(self, step: Step, producer: Step) -> None:
         """Refuse an input that was made with other options than those of this run, or from such an input."""

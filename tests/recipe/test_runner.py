@@ -248,9 +248,15 @@ def test_an_output_inside_another(recipe, capsys):
     assert run(plan(1)) == 0
     assert run(plan(2)) == 2
     assert (recipe / "exp/score/value").read_text() == "2\n"
+    ledger.remove("exp/decode")
     with pytest.raises(EspretError, match="needs stage 1"):
-        ledger.remove("exp/decode")
         run(plan(3), Choice(2, 2, set(), force=True))
+    ledger.remove("exp")
+    with pytest.raises(EspretError, match="exp does not exist: needs stage 0"):
+        run(plan(1), Choice(1, 1, set()))
+    assert not Path("exp").exists()  # the refused step left no folder that looks like somebody's own
+    Path("exp/.espret").mkdir(parents=True)
+    assert run(plan(1)) == 3
 
 
 def test_status_and_dry_run(recipe, capsys):
