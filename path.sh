@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # The environment of espret: source it. It puts utils/ and espret's Python on PATH, and installs espret where it is absent.
 #
+# With ESPRET_PYTHON in the environment (run.sh --python) that interpreter is used, and nothing is installed.
 # An active environment (conda, venv) that already imports espret and torch is used as it is; else tools/venv.
 # A site's own settings (modules, proxies) go to an untracked local/path.sh of the recipe.
 
@@ -8,7 +9,9 @@ ESPRET_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export ESPRET_ROOT
 export LC_ALL=C PYTHONUTF8=1 PYTHONUNBUFFERED=1 # files are sorted in the C locale, and are UTF-8
 
-if ! espret_bin=$("${ESPRET_ROOT}/tools/install.sh" --print-bin); then
+if [ -n "${ESPRET_PYTHON:-}" ]; then
+  espret_bin=
+elif ! espret_bin=$("${ESPRET_ROOT}/tools/install.sh" --print-bin); then
   echo "path.sh: espret is not installed; the lines above say why. Again: ${ESPRET_ROOT}/tools/install.sh" >&2
   return 1
 fi

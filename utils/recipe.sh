@@ -36,7 +36,7 @@ option valid_set valid "validation set"
 option test_sets test "test sets, e.g. \"test_a test_b\""
 option local_data local/data.py "the corpus' clips: a file with a function clips()"
 option allow_missing 0 "clips of the corpus that may be missing or damaged"
-option python python3 "interpreter, with espret installed"
+option python "${ESPRET_PYTHON:-python3}" "interpreter, with espret installed"
 option force false "make the chosen stages again, fresh or not"
 option dry_run false "print the commands, run nothing"
 option status false "show each stage: done, stale, running, failed"
@@ -44,7 +44,10 @@ option list false "list the stages, what they read and leave"
 parse_options "$@"
 
 for name in stage stop_stage nj inference_nj ngpu num_nodes allow_missing; do
-  [[ "${!name}" =~ ^[0-9]+$ ]] || option_error "--${name//_/-} is a number, not '${!name}'"
+  [[ "${!name}" =~ ^(0|[1-9][0-9]*)$ ]] || option_error "--${name//_/-} is a number, not '${!name}'"
+done
+for name in seeds test_sets task; do
+  [[ -n "${!name// /}" ]] || option_error "--${name//_/-} is empty"
 done
 for name in skip_stages seeds; do
   [[ "${!name}" =~ ^[0-9\ ]*$ ]] || option_error "--${name//_/-} is a list of numbers, not '${!name}'"
@@ -56,10 +59,14 @@ done
 if ((nj == 0 || inference_nj == 0)); then option_error "--nj and --inference-nj are at least 1"; fi
 if ((num_nodes > 1 && ngpu == 0)); then option_error "--num-nodes ${num_nodes} needs --ngpu (GPUs a node)"; fi
 
+if [[ "${python}" != python3 ]]; then # the user's own, used as it is
+  ESPRET_PYTHON=$(command -v "${python}") || option_error "--python ${python}: no such interpreter"
+  (cd / && "${ESPRET_PYTHON}" -c 'import espret') ||
+    option_error "--python ${python} does not import espret; install it there: ${python} -m pip install --editable DIR"
+fi
 . "$(dirname "${BASH_SOURCE[0]}")/../path.sh" # installs espret where it is not installed yet
 . "${ESPRET_ROOT}/cmd.sh"
-ESPRET_PYTHON=$(command -v "${python}") || option_error "--python ${python}: no such interpreter"
-export ESPRET_PYTHON
+export ESPRET_PYTHON=${ESPRET_PYTHON:-$(command -v python3)}
 
 # ------------------------------------------------------------------------------------------------------------- plan
 plan=()
@@ -70,7 +77,10 @@ step() { record @step "$@"; }
 show() { record @show "$@"; } # a command whose output ends the stage, e.g. the results table
 
 read -ra tests <<<"${test_sets}"
-splits=("${train_set}" "${valid_set}" "${tests[@]}")
+splits=() # each once: the validation set may be a test set too
+for split in "${train_set}" "${valid_set}" "${tests[@]}"; do
+  [[ " ${splits[*]-} " == *" ${split} "* ]] || splits+=("${split}")
+done
 
 # The systems: task_name, with configuration file, feature and text names.
 systems=()
@@ -108,7 +118,11 @@ for split in "${splits[@]}"; do
   named+=(--split "${split}={data/${split}}")
   partial+=("{data/${split}}")
 done
-step "${outputs[@]}" from "$(dirname "${local_data}")" \
+sources=(from "${local_data}") # and the tables beside it, if the recipe keeps such
+for file in "$(dirname "${local_data}")"/*.{csv,tsv,txt,json,jsonl}; do
+  if [[ "${local_data}" == */* && -f "${file}" ]]; then sources+=(from "${file}"); fi
+done
+step "${outputs[@]}" "${sources[@]}" \
   -- ${cpu_cmd} "${log}/prepare.log" \
   espret prepare --function "${local_data}" "${named[@]}" --corpus "${corpus}" --work "${log}" --issues data/data_issues.tsv \
   --then ${cpu_cmd} JOB=1:${nj} "${log}/check_audio.JOB.log" \
@@ -176,7 +190,7 @@ for system in "${systems[@]}"; do
 done
 
 stage 5 score "retrieval metrics, SPIDEr and its family; RESULTS.md and report.html"
-scores=() from_scores=()
+scores=()
 for system in "${systems[@]}"; do
   for seed in ${seeds}; do
     for split in "${tests[@]}"; do
@@ -190,15 +204,24 @@ for system in "${systems[@]}"; do
         -- ${cpu_cmd} "${log}/score.log" \
         espret "${score[@]}" --out "${out}"
       scores+=("${exp}/score_${split}")
-      from_scores+=(from "${exp}/score_${split}")
     done
   done
+done
+# The table and the report hold every score in ${expdir}, also those of earlier runs with other systems or seeds.
+for score in "${expdir}"/*/seed*/score_*/; do
+  if [[ -f "${score}.espret.json" ]]; then scores+=("${score%/}"); fi
+done
+readarray -t scores < <(printf '%s\n' "${scores[@]}" | sort -u)
+from_scores=() from_runs=()
+for score in "${scores[@]}"; do
+  from_scores+=(from "${score}")
+  from_runs+=(from "${score}" from "${score%/*}")
 done
 step file results.jsonl "${from_scores[@]}" \
   -- ${cpu_cmd} "${log}/collect.log" espret collect --corpus "${corpus}" --out "${out}" "${scores[@]}"
 step file RESULTS.md from results.jsonl \
   -- ${cpu_cmd} "${log}/table.log" espret table --results results.jsonl --out "${out}"
-step file report.html from results.jsonl "${from_scores[@]}" \
+step file report.html from results.jsonl "${from_runs[@]}" \
   -- ${cpu_cmd} "${log}/report.log" espret report --results results.jsonl --out "${out}" "${scores[@]}"
 show espret table --print --results results.jsonl
 show echo "table: ${PWD}/RESULTS.md   report: ${PWD}/report.html   values: ${PWD}/results.jsonl"

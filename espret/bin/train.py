@@ -30,6 +30,7 @@ def main(argv: list[str]) -> int:
     if processes * args.num_nodes > 1 and distributed.LAUNCHED not in os.environ:
         distributed.relaunch(["train", *argv], processes, args.num_nodes)
     distributed.join(device)
+    clean = False
     try:
         tokenizer = load_tokenizer(args.text)
         splits = (
@@ -37,10 +38,11 @@ def main(argv: list[str]) -> int:
             Split(args.valid_data, args.valid_feats, tokenizer, args.cache_gb),
         )
         run = train(system, task, splits, len(tokenizer), args.seed, Path(args.out), device, args.num_workers)
+        if not run.history:
+            raise EspretError(f"{args.config}: train.epochs is {system.train.epochs}; nothing was trained")
+        clean = True
     finally:
-        distributed.leave()
-    if not run.history:
-        raise EspretError(f"{args.config}: train.epochs is {system.train.epochs}; nothing was trained")
+        distributed.leave(clean)
     return 0
 
 

@@ -190,6 +190,18 @@ def cancel_jobs(runner: str, token: str, ids: list[str], patience: float = CANCE
     return True
 
 
+def cancel_left(folder: str) -> None:
+    """Cancel the jobs that the notes in `folder`/q name, before the folder is discarded and the notes with it.
+
+    Raises EspretError if they cannot be ended: they would write beside the next run.
+    """
+    for name in sorted(os.listdir(os.path.join(folder, "q"))) if os.path.isdir(os.path.join(folder, "q")) else ():
+        if name.endswith(".job"):
+            job = read_json(os.path.join(folder, "q", name))
+            if not cancel_jobs("slurm.py", job["token"], list(job["offsets"])):
+                raise EspretError(f"{job['log']}: jobs of an earlier run are still in the queue; end them with scancel")
+
+
 def previous(request: Request, files: sbatch.Files) -> dict[str, Any] | None:
     """What a slurm.py that did not live to clean up left for this log, or None.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -14,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from espret.errors import EspretError, nearest
+from espret.jobs.guard import die_with_parent
 from espret.recipe.ledger import Partial
-
-PR_SET_PDEATHSIG = 1
 
 
 def expand(command: list[str], partial: Partial) -> list[str]:
@@ -45,30 +43,27 @@ def run_command(
     inherited = dict(os.environ, **environment)
     if lock is not None:
         inherited["ESPRET_LOCK_FD"] = str(lock)
-    with _following(follow):
-        try:
-            child = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                env=inherited,
-                pass_fds=() if lock is None else (lock,),
-                preexec_fn=_child_setup,
-            )
-        except FileNotFoundError:
-            known = ["run.py", "slurm.py", "espret"]
-            raise EspretError(f"{what}: no command '{words[0]}' on PATH{nearest(words[0], known)}") from None
-        with _forwarding(child, say):
-            status = child.wait()
+    started, parent = time.time(), os.getpid()
+
+    def child_setup() -> None:
+        os.setpgid(0, 0)  # else the terminal's Ctrl-C would reach the child beside the one that is passed on
+        die_with_parent(parent, signal.SIGTERM)
+
+    try:
+        child = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            env=inherited,
+            pass_fds=() if lock is None else (lock,),
+            preexec_fn=child_setup,  # no thread runs yet: the log is followed from below on
+        )
+    except FileNotFoundError:
+        known = ["run.py", "slurm.py", "espret"]
+        raise EspretError(f"{what}: no command '{words[0]}' on PATH{nearest(words[0], known)}") from None
+    with _forwarding(child, say), _following(follow, started):
+        status = child.wait()
     if status != 0:
         raise EspretError(f"{what}: the command failed (status {status}); it is done again by the same ./run.sh")
-
-
-_libc = ctypes.CDLL(None)
-
-
-def _child_setup() -> None:
-    os.setpgid(0, 0)  # else the terminal's Ctrl-C would reach the child beside the one that is passed on
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager
@@ -93,13 +88,13 @@ def _forwarding(child: subprocess.Popen[bytes], say: Callable[[str], None]) -> I
 
 
 @contextmanager
-def _following(folder: str | None) -> Iterator[None]:
+def _following(folder: str | None, started: float) -> Iterator[None]:
     """Show what is appended to the logs in `folder` on the terminal, without the lines of the runner (`# ...`)."""
     if folder is None:
         yield
         return
     done = threading.Event()
-    thread = threading.Thread(target=_follow, args=(Path(folder), done), daemon=True)
+    thread = threading.Thread(target=_follow, args=(Path(folder), started, done), daemon=True)
     thread.start()
     try:
         yield
@@ -108,9 +103,8 @@ def _following(folder: str | None) -> Iterator[None]:
         thread.join()
 
 
-def _follow(folder: Path, done: threading.Event) -> None:
-    """Print complete lines as they come, of the logs that are written from now on."""
-    started = time.time()
+def _follow(folder: Path, started: float, done: threading.Event) -> None:
+    """Print complete lines as they come, of the logs that were written since `started`."""
     position: dict[Path, int] = {}
     ended = False
     while not ended:

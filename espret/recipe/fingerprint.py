@@ -14,6 +14,7 @@ from typing import Any
 from espret.errors import EspretError
 from espret.files import sha256_file
 from espret.recipe.plan import Step
+from espret.scoring import install as spice
 
 # Options of the verbs that do not change what comes out; `--config` is covered by the step's `conf` sections.
 RUN_ONLY = {"--shard", "--ngpu", "--num-nodes", "--num-workers", "--config"}
@@ -39,6 +40,9 @@ def fingerprint(step: Step, inputs: dict[str, str | None]) -> dict[str, Any]:
     conf: dict[str, Any] = {}
     for entry in step.conf:
         _merge(conf, section(entry), entry, step)
+    if any("score-captions" in command for command in step.commands):
+        # Installing the parser later makes SPIDEr available: a score without it is then out of date.
+        conf["SPICE parser"] = "installed" if spice.installed() else "missing"
     commands = [word for command in step.commands for word in command_words(command)]
     return {"command": commands, "conf": conf, "inputs": inputs}
 

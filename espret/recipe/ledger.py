@@ -8,6 +8,7 @@ sibling folder `.espret/`. The record holds the fingerprint of what the output d
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import shutil
@@ -17,12 +18,14 @@ from typing import Any
 
 from espret.errors import EspretError
 from espret.files import PARTIAL, read_json, sha256_file, write_json
+from espret.jobs.submission import cancel_left
 from espret.recipe.fingerprint import differences, external_digest
 from espret.recipe.plan import Step
 
 RECORD = ".espret.json"
 UNFINISHED = ".espret-unfinished.json"  # in a partial output: the fingerprint it is being made for
 SIDE = ".espret"  # sibling folder: records of single files, locks
+CONTENT = "content.sha256"  # in outputs whose files depend on how work was spread: a hash of what they hold
 
 
 @dataclass
@@ -92,7 +95,9 @@ def inventory(output: Path) -> dict[str, list[Any]]:
 
 
 def digest(files: dict[str, list[Any]]) -> str:
-    """One hash for an inventory: names and contents, not times."""
+    """One hash for an inventory: names and contents, not times; or what the output itself says that it contains."""
+    if CONTENT in files:
+        files = {CONTENT: files[CONTENT]}
     rows = "\n".join(f"{name}\t{entry[2]}" for name, entry in sorted(files.items()))
     return hashlib.sha256(rows.encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -103,7 +108,9 @@ def current_digest(output: str) -> str | None:
     if record is None:
         return external_digest(output)
     edited = _edited(Path(output), record)
-    return digest({**record["files"], **edited}) if edited else str(record["digest"])
+    if not edited:
+        return str(record["digest"])
+    return digest({name: entry for name, entry in {**record["files"], **edited}.items() if name != CONTENT})
 
 
 def _edited(output: Path, record: dict[str, Any]) -> dict[str, list[Any]]:
@@ -123,6 +130,8 @@ def state(step: Step, wanted: dict[str, Any]) -> State:
     notes = []
     record = None
     for output in step.outputs:
+        if (Path(output + PARTIAL) / RECORD).is_file():
+            return State("unfinished", [f"{output} is made, but was not put in its place"])
         record = read_record(output)
         if record is None:
             if Path(output).is_dir() and not is_absent(output):
@@ -171,9 +180,7 @@ class Partial:
             mark = Path(path) / UNFINISHED
             resumable = resumable and mark.is_file() and _same(mark, self.wanted)
         if not resumable:
-            remove(self.log)
-            for path in self.paths.values():
-                remove(path)
+            self.discard()
         for output, path in self.paths.items():
             if output in self.step.files:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -183,10 +190,20 @@ class Partial:
         Path(self.log).mkdir(parents=True, exist_ok=True)
         return resumable
 
-    def commit(self, about: dict[str, Any]) -> None:
-        """Rename the partial outputs to their names, each with its record.
+    def discard(self) -> None:
+        """Remove what an earlier run left, after ending those of its jobs that a scheduler may still have."""
+        if Path(self.log).is_dir():
+            cancel_left(self.log)
+        remove(self.log)
+        for output, path in self.paths.items():
+            remove(path)
+            for left in Path(output).parent.glob(f".{glob.escape(Path(output).name)}*.removed-*"):
+                shutil.rmtree(left)
 
-        Every old output goes first: killed in between, at least one output is absent, and the step is done again.
+    def commit(self, about: dict[str, Any]) -> None:
+        """Enter the outputs in the ledger and put them in their places.
+
+        The records come first, into the partial outputs: killed from then on, the next run only has to rename.
         """
         records = {}
         for output, path in self.paths.items():
@@ -194,16 +211,39 @@ class Partial:
                 raise EspretError(f"the commands of this step succeeded but did not write {path}")
             files = inventory(Path(path))
             records[output] = {"fingerprint": self.wanted, "digest": digest(files), "files": files, **about}
+        for output, path in self.paths.items():
             if output not in self.step.files:
                 write_json(Path(path) / RECORD, records[output])
-                (Path(path) / UNFINISHED).unlink(missing_ok=True)
-        for output in self.step.outputs:
-            remove(output)
-        # The first output, which holds the job records, comes last: without it nothing is taken up.
-        for output in reversed(self.step.outputs):
-            os.replace(self.paths[output], output)
-            if output in self.step.files:
-                write_json(record_path(output, True), records[output])
+        self.put_in_place()
+        for output in self.step.files:
+            write_json(record_path(output, True), records[output])
+
+    def put_in_place(self) -> None:
+        """Rename each partial output to its name, the old one away before."""
+        for output, path in self.paths.items():
+            if Path(path).exists():
+                remove(output, then=path)
+                if output not in self.step.files:
+                    (Path(output) / UNFINISHED).unlink(missing_ok=True)
+
+    def is_made(self) -> bool:
+        """Whether an earlier run made these outputs for the same fingerprint and was killed while renaming them."""
+        if self.step.files:
+            return False
+        made = []
+        for output, path in self.paths.items():
+            record = _record_in(Path(path)) or _record_in(Path(output))
+            if record is None or record["fingerprint"] != self.wanted:
+                return False
+            made.append(record["started"])
+        return len(set(made)) == 1 and any((Path(path) / RECORD).is_file() for path in self.paths.values())
+
+
+def _record_in(folder: Path) -> dict[str, Any] | None:
+    try:
+        return dict(read_json(folder / RECORD))
+    except (EspretError, ValueError):
+        return None
 
 
 def _same(mark: Path, wanted: dict[str, Any]) -> bool:
@@ -213,15 +253,21 @@ def _same(mark: Path, wanted: dict[str, Any]) -> bool:
         return False
 
 
-def remove(output: str) -> None:
-    """Remove an output, its record first; a directory is renamed away before, so that no half of it is ever seen."""
+def remove(output: str, then: str | None = None) -> None:
+    """Remove an output, its record first; `then` takes its place before the files of the old one are deleted.
+
+    A directory is renamed away, so that no half of it is ever seen.
+    """
     path = Path(output)
     with contextlib.suppress(FileNotFoundError):
         record_path(output, True).unlink()
+    gone = None
     if path.is_dir() and not path.is_symlink():
-        gone = path.with_name(f".{path.name}.removed-{os.getpid()}{PARTIAL}")
+        gone = path.with_name(f".{path.name}.removed-{os.getpid()}")
         os.replace(path, gone)
+    elif then is None:
+        path.unlink(missing_ok=True)
+    if then is not None:
+        os.replace(then, path)
+    if gone is not None:
         shutil.rmtree(gone)
-    else:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()

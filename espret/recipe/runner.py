@@ -20,7 +20,7 @@ from espret.data.validate import validate
 from espret.errors import EspretError
 from espret.recipe import ledger
 from espret.recipe.commands import expand, run_command
-from espret.recipe.fingerprint import external_digest, fingerprint
+from espret.recipe.fingerprint import fingerprint
 from espret.recipe.lock import locked
 from espret.recipe.plan import Plan, Stage, Step
 
@@ -80,8 +80,8 @@ class Runner:
     def run_step(self, step: Step) -> None:
         """Make one step's outputs unless they are fresh."""
         with ExitStack() as stack:
-            for producer in self.producers(step):
-                stack.enter_context(locked(producer.outputs[0], True, say))
+            for other in [*self.enclosing(step), *self.producers(step)]:
+                stack.enter_context(locked(other.outputs[0], True, say))
             self.check_presence(step)
             lock = stack.enter_context(locked(step.outputs[0], False, say))
             wanted = self.wanted(step)
@@ -110,6 +110,10 @@ class Runner:
     def make(self, step: Step, wanted: dict[str, Any], lock: int) -> None:
         """Run a step's commands and commit what they wrote."""
         partial = ledger.Partial(step, wanted)
+        if not self.choice.force and partial.is_made():
+            partial.put_in_place()
+            say(f"  {step.name}: made by an earlier run, put in its place")
+            return
         started = time.time()
         resumed = partial.open(self.choice.force)
         say(f"  {step.name}{': taking up an interrupted run' if resumed else ''}")
@@ -148,6 +152,14 @@ class Runner:
                 found.append(made[0])
         return found
 
+    def enclosing(self, step: Step) -> list[Step]:
+        """The steps whose outputs lie around this step's: made again, they would take this one's place away."""
+        return [
+            other
+            for other in self.plan.steps
+            if any(mine.startswith(around.rstrip("/") + "/") for mine in step.outputs for around in other.outputs)
+        ]
+
     def wanted(self, step: Step) -> dict[str, Any]:
         """The fingerprint of a step with its inputs as they are now."""
         return fingerprint(step, {path: self.input_digest(path) for path in step.inputs})
@@ -155,7 +167,7 @@ class Runner:
     def input_digest(self, path: str) -> str | None:
         """Digest of an input: what the ledger says of a step's output, else the content itself."""
         made = self.plan.producer(path)
-        return external_digest(path) if made is None else ledger.current_digest(made[1])
+        return ledger.current_digest(path if made is None else made[1])
 
     def check_inputs(self, step: Step) -> None:
         """Every input must be there, whole, made with today's options, and a valid data directory if it is one."""

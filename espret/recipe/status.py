@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from espret.jobs import record as job_record
 from espret.recipe import ledger
 from espret.recipe.commands import expand
 from espret.recipe.lock import holder
@@ -48,16 +49,13 @@ def print_status(plan: Plan) -> None:
 
 
 def _failed_logs(step: Step) -> list[str]:
-    """The logs of the tasks of an unfinished step that ended with an error."""
+    """Where to look for why an unfinished step failed, by the records that our job runners keep beside their logs."""
     folder = Path(ledger.Partial(step, {}).log)
-    failed = []
     for log in sorted(folder.glob("*.log")):
-        tail = log.read_bytes()[-300:].decode("utf-8", "replace")
-        if ("# Ended (code " in tail and "# Ended (code 0)" not in tail) or (
-            "with status " in tail and "with status 0" not in tail
-        ):
-            failed.append(str(log))
-    return [f"see {failed[0]}"] if failed else []
+        record = job_record.read(str(log))
+        if record is not None and record.get("state") == "failed":
+            return [f"see {log}"]
+    return []
 
 
 def _size(count: float) -> str:

@@ -78,10 +78,21 @@ def join(device: torch.device) -> None:
     dist.init_process_group(backend, timeout=datetime.timedelta(hours=2))
 
 
-def leave() -> None:
-    """Leave the process group, if in one."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
+def leave(clean: bool) -> None:
+    """Leave the process group, if in one; after a `clean` end together with the others, and this process at once.
+
+    A process that ends while another still talks to it, or tears its communication threads down in the order of
+    Python's exit, can abort (torch's gloo), and the run would count as failed after all its work.
+    """
+    if not dist.is_initialized():
+        return
+    if clean:
+        dist.barrier()
+    dist.destroy_process_group()
+    if clean:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def broadcast(value: Any) -> Any:

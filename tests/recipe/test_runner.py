@@ -1,5 +1,6 @@
 """espret.recipe: what is run, what is skipped, and why; kills and concurrent runs."""
 
+import contextlib
 import json
 import os
 import signal
@@ -341,6 +342,92 @@ def test_killed_at_any_moment(recipe):
         run(toy(script=script))
         assert {p: p.read_bytes() for p in expected} == expected
         assert run(toy(script=script)) == 0
+
+
+@pytest.mark.parametrize("moment", range(5))
+def test_killed_while_outputs_are_put_in_place(recipe, monkeypatch, moment):
+    """Killed between any two renames, what was made is only renamed by the next run, not made again."""
+
+    class Killed(BaseException):
+        pass
+
+    run(toy())
+    (recipe / "corpus.txt").write_text("rain\nwind\n")
+    real, count = os.replace, iter(range(100))
+
+    def replace(source, target):
+        if "data/" in f"{target}" and not f"{target}".endswith(".json") and next(count) == moment:
+            raise Killed
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    counted = "echo x >> made; " + prepare()[2]
+    plan = toy()
+    plan.stages[0].steps[0].commands = [sh(counted)]
+    with contextlib.suppress(Killed):
+        run(plan)
+    monkeypatch.undo()
+    os.chdir(recipe)
+    run(plan)
+    assert (recipe / "data/train/text").read_text() == "rain\nwind\n"
+    assert (recipe / "data/valid/text").read_text() == "rain\n"
+    assert (recipe / "RESULTS.md").read_text().startswith("2 ")
+    assert (recipe / "made").read_text() == "x\n"
+    assert run(plan) == 0
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_jobs_left_in_a_queue_are_ended_before_their_folder_goes(recipe, monkeypatch, ended):
+    """A killed run may have left jobs in Slurm that still write to what a run with other options discards."""
+    from espret.jobs import submission
+
+    with pytest.raises(EspretError):
+        run(toy(script="exit 1"))
+    queue = recipe / "dump/text.partial/log/q"
+    queue.mkdir()
+    (queue / "text.log.job").write_text(json.dumps({"token": "abc", "offsets": {"17": 0}, "log": "text.log"}))
+    (recipe / "conf/a.yaml").write_text("text: {name: word, min_count: 2}\n")
+    cancelled = []
+
+    def cancel(runner, token, ids):
+        cancelled.append((token, ids))
+        return ended
+
+    monkeypatch.setattr(submission, "cancel_jobs", cancel)
+    if ended:
+        assert run(toy()) == 2
+    else:
+        with pytest.raises(EspretError, match="still in the queue"):
+            run(toy())
+        assert queue.exists()
+    assert cancelled == [("abc", ["17"])]
+
+
+def test_an_enclosing_output_is_not_made_again_meanwhile(recipe):
+    """Retraining waits for a scoring inside the experiment's folder."""
+    slow = "echo x > scoring; sleep 0.7; echo value > '{out}/value'"
+    header = (
+        "train = Stage(0, 'train', 't', [step(0, 'to exp', sh(\"echo w > '{out}/best'\"))])\n"
+        f"score = Stage(1, 'score', 's', [step(1, 'to exp/score from corpus.txt', sh({slow!r}))])\n"
+        "plan = Plan([train, score])\n"
+    )
+    assert child(header + "Runner(plan, Choice(0, 0, set())).run()", recipe).wait() == 0
+    first = child(header + "Runner(plan, Choice(1, 1, set())).run()", recipe)
+    while not (recipe / "scoring").exists():
+        time.sleep(0.02)
+    second = child(header + "Runner(plan, Choice(0, 0, set(), force=True)).run()", recipe)
+    out = second.communicate()[0]
+    assert first.wait() == 0 and second.returncode == 0
+    assert "exp is held by" in out
+    first.stdout.close()
+
+
+def test_what_an_output_says_that_it_contains_counts(recipe):
+    """A dump's archives depend on the number of jobs, its content.sha256 does not."""
+    archives = {"feats.1.ark": [1, 2, "a"], ledger.CONTENT: [3, 4, "c"]}
+    others = {"feats.1.ark": [5, 6, "b"], "feats.2.ark": [7, 8, "b"], ledger.CONTENT: [3, 9, "c"]}
+    assert ledger.digest(archives) == ledger.digest(others)
+    assert ledger.digest(archives) != ledger.digest({**archives, ledger.CONTENT: [3, 4, "d"]})
 
 
 def test_the_record_says_how(recipe):

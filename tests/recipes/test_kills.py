@@ -34,13 +34,17 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def killed_run(recipe: Path, environment: dict[str, str], options: list[str], delay: float, everything: bool) -> None:
-    """Start the recipe and kill it after `delay` seconds: the run alone, or every process of it at once."""
+def killed_run(recipe: Path, environment: dict[str, str], options: list[str], delay: float, everything: bool) -> bool:
+    """Start the recipe and kill it after `delay` seconds: the run alone, or every process of it at once.
+
+    Returns whether it was killed in the middle of a step.
+    """
     process = subprocess.Popen(
         [str(recipe / "run.sh"), *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         process.wait(delay)
+        return False
     except subprocess.TimeoutExpired:
         for pid in descendants(process.pid) if everything else [process.pid]:
             try:
@@ -48,6 +52,7 @@ def killed_run(recipe: Path, environment: dict[str, str], options: list[str], de
             except ProcessLookupError:
                 continue
         process.wait()
+    return any(recipe.rglob("*.partial"))
 
 
 def outcome(recipe: Path) -> dict[str, object]:
@@ -74,8 +79,12 @@ def test_killed_in_every_stage(tmp_path, environment):
         started = time.monotonic()
         run_recipe(undisturbed, environment, *options)
         usual = time.monotonic() - started
+        hits = 0
         for _ in range(KILLS):
-            killed_run(killed, environment, options, chance.uniform(0, usual), everything=chance.random() < 0.5)
+            delay = chance.uniform(0.1, 0.9) * usual
+            hits += killed_run(killed, environment, options, delay, everything=chance.random() < 0.5)
+        assert hits > 0, f"stage {stage} was never killed at work (seed {number})"
+        run_recipe(killed, environment, *options)
     printed = run_recipe(killed, environment, *systems)
     expected, found = outcome(undisturbed), outcome(killed)
     assert expected.keys() == found.keys(), f"seed {number}\n{printed}"
