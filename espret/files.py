@@ -17,6 +17,10 @@ from espret.errors import EspretError
 PARTIAL = ".partial"  # suffix of an output that a step is still writing
 
 
+# In an output whose files depend on how work was spread over jobs: a hash of what they hold, which the ledger goes by.
+CONTENT = "content.sha256"
+
+
 def final_path(path: str | os.PathLike[str]) -> Path:
     """Where a file will be once its step is done: `dump/x.partial/feats.ark` -> `dump/x/feats.ark`.
 
@@ -97,3 +101,10 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def sha256_text(text: str) -> str:
+    """Hex SHA-256 of a text in UTF-8."""
+    import hashlib
+
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

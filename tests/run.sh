@@ -21,8 +21,32 @@ while (($#)); do
   esac
   shift
 done
+case "${only}" in
+  all | lint | pytest) ;;
+  *) echo "run.sh: error: --only ${only}: expected lint or pytest" >&2 && exit 2 ;;
+esac
 
 . ./path.sh
+
+# What a recipe's environment need not have: all that is absent is named before anything runs.
+require() { # require MODULE_OR_COMMAND...
+  local name python absent=()
+  python=$(command -v python3)
+  for name in "$@"; do
+    case "${name}" in
+      git | shellcheck) command -v "${name}" >/dev/null || absent+=("${name}") ;;
+      *) "${python}" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)' "${name}" ||
+        absent+=("${name}") ;;
+    esac
+  done
+  ((${#absent[@]})) || return 0
+  echo "run.sh: error: the tests need what is not installed: ${absent[*]}" >&2
+  if [[ "${absent[*]}" != git ]]; then
+    printf "  mend: cd %q && %q -m pip install -e '.[test]'\n" "${PWD}" "${python}" >&2
+  fi
+  if [[ " ${absent[*]} " == *" git "* ]]; then echo "  mend: install git from your system's packages" >&2; fi
+  return 1
+}
 
 lint() {
   echo "== ruff, mypy, shellcheck"
@@ -40,6 +64,8 @@ lint() {
   fi
 }
 
+if [[ "${only}" != pytest ]]; then require ruff mypy shellcheck git; fi
+if [[ "${only}" != lint ]]; then require pytest pytest_timeout; fi
 if [[ "${only}" != pytest ]]; then lint; fi
 if [[ "${only}" == lint ]]; then exit 0; fi
 echo "== pytest"

@@ -44,17 +44,51 @@ check_python() { # check_python PYTHON
     die "$1 has no venv module; on Debian and Ubuntu: apt-get install python3-venv"
 }
 
+finds_torch() { # finds_torch PYTHON
+  "$1" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)'
+}
+
+# The interpreter's path, and on a second line what tells it from others whatever the name it is called by.
+describe_python() { # describe_python PYTHON
+  "$1" -c 'import os, sys; print(sys.executable, sys.prefix + ":" + os.path.realpath(sys.executable), sep="\n")'
+}
+
+# An environment made from a virtual one sees the packages of the interpreter below it, not those of the virtual one.
+share_packages() { # share_packages PYTHON
+  local folders
+  folders=$("$1" -c 'import sysconfig; print(sorted({sysconfig.get_path(name) for name in ("purelib", "platlib")}))') ||
+    return 1
+  "${venv}/bin/python3" -c '
+import ast, os, sys, sysconfig
+with open(os.path.join(sysconfig.get_path("purelib"), "espret-shared.pth"), "w") as stream:
+    for folder in ast.literal_eval(sys.argv[1]):
+        print(f"import site; site.addsitedir({ascii(folder)})", file=stream)' "${folders}"
+}
+
 make_venv() { # make_venv PYTHON
   [[ -f "${venv}/.made" ]] && return
   rm -rf -- "${venv}"
   local site=()
-  if "$1" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)'; then
+  if finds_torch "$1"; then
     say "using the torch of $1"
     site=(--system-site-packages)
   fi
   say "making tools/venv from $("$1" --version) ($(command -v "$1"))"
   "$1" -m venv "${site[@]}" "${venv}"
-  touch "${venv}/.made"
+  if ((${#site[@]})) && ! finds_torch "${venv}/bin/python3"; then
+    { share_packages "$1" && finds_torch "${venv}/bin/python3"; } ||
+      die "a virtual environment made from $1 does not find its torch; install espret beside that torch instead:
+  $(printf '%q -m pip install -e %q' "$1" "${root}")"
+  fi
+  describe_python "$1" >"${venv}/.made.tmp"
+  mv "${venv}/.made.tmp" "${venv}/.made"
+}
+
+check_same_python() { # check_same_python PYTHON
+  [[ -f "${venv}/.made" && "$(sed -n 2p "${venv}/.made")" != "$(describe_python "$1" | sed -n 2p)" ]] || return 0
+  local made_from
+  made_from=$(sed -n 1p "${venv}/.made")
+  die "tools/venv is made from ${made_from:-another interpreter}; --force makes it anew from $1"
 }
 
 # An installation that was killed can leave a package whose metadata says "installed" but whose files are not all there;
@@ -89,7 +123,7 @@ install_spice() {
   fi
 }
 
-python=python3 force=false print_bin=false
+python='' force=false print_bin=false
 while (($#)); do
   case "$1" in
     --python) python=${2:?--python needs an interpreter} && shift ;;
@@ -113,9 +147,13 @@ if ! flock --nonblock 9; then
   say "another installation is running; waiting for it"
   flock 9
 fi
+if [[ -n "${python}" ]]; then
+  check_python "${python}"
+  if ! "${force}"; then check_same_python "${python}"; fi
+fi
 if "${force}"; then rm -rf -- "${venv}"; fi
 if ! is_installed; then
-  check_python "${python}"
+  check_python "${python:=python3}"
   make_venv "${python}"
   remove_torn_packages
   install_packages >&2

@@ -5,7 +5,13 @@
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
-python=${root}/tools/venv/bin/python3
-[[ -x "${python}" ]] || python=${ESPRET_PYTHON:-python3}
+imports_espret() { (cd / && python3 -c '
+import importlib.util, sys
+sys.exit(importlib.util.find_spec("espret") is None)') 2>/dev/null; }
+python=${ESPRET_PYTHON:-} # the order is that of path.sh
+if [[ -z "${python}" ]]; then
+  python=python3
+  if ! imports_espret && [[ -x "${root}/tools/venv/bin/python3" ]]; then python=${root}/tools/venv/bin/python3; fi
+fi
 export PYTHONPATH="${root}${PYTHONPATH:+:${PYTHONPATH}}" PYTHONUTF8=1
 exec "${python}" -m espret validate "$@"

@@ -13,10 +13,9 @@ def main(argv: list[str]) -> int:
     options = parser("text", __doc__)
     options.add_argument("--config", required=True, help="system file; its text section is used")
     options.add_argument("--data", required=True, help="data directory with the training captions")
-    options.add_argument("--valid-data", help="data directory whose unknown words are counted too")
     options.add_argument("--out", required=True, help="folder for the tokenizer and stats.json")
     args = options.parse_args(argv)
-    prepare_text(load_system(args.config).text.tokenizer, args.data, args.out, args.valid_data)
+    prepare_text(load_system(args.config).text.tokenizer, args.data, args.out)
     train = read_json(f"{args.out}/stats.json")["train"]
     print(
         f"text: {train['captions']} captions, {train['word_types']} word types, {train['mean_length']} tokens a caption"

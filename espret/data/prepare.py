@@ -22,6 +22,7 @@ from espret.data.audio import AudioError, AudioInfo, probe
 from espret.data.datadir import DataDir
 from espret.data.ids import check_id
 from espret.data.issues import PREPARE, Issue, write_issues
+from espret.data.tables import is_utf8
 from espret.errors import EspretError, nearest
 from espret.files import write_jsonl
 
@@ -152,7 +153,7 @@ def clean_captions(captions: object, where: str, needed: bool) -> tuple[list[str
     for k, caption in enumerate(cleaned, 1):
         if not caption:
             raise EspretError(f"{where}: caption {k} is empty; expected words")
-        if not _is_utf8(caption):
+        if not is_utf8(caption):
             raise EspretError(f"{where}: caption {k} {caption!r:.80} is not valid Unicode; expected UTF-8 text")
     return cleaned, sum(new != old.strip() for new, old in zip(cleaned, originals))
 
@@ -161,14 +162,6 @@ def _iterable(captions: object, where: str) -> Iterator[object]:
     if not isinstance(captions, (list, tuple)):
         raise EspretError(f"{where}: captions {captions!r:.80}; expected a list of strings")
     return iter(captions)
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def scp_path(path: object, where: str) -> str:
@@ -183,7 +176,7 @@ def scp_path(path: object, where: str) -> str:
     name = absolute.removeprefix(here)
     if name.startswith(("-", " ", "\t")):
         name = f"./{name}"
-    if "\n" in name or "\r" in name or name.endswith("|") or not _is_utf8(name):
+    if "\n" in name or "\r" in name or name.endswith("|") or not is_utf8(name):
         raise EspretError(
             f"{where}: audio path {name!r}; expected a name in UTF-8 without line ends that does not end in '|'; "
             "mend: rename the file"

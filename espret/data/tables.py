@@ -141,6 +141,18 @@ def some(found: Iterable[str], total: int | None = None) -> str:
     return ", ".join(listed[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
+def is_utf8(text: str | bytes) -> bool:
+    """Whether bytes are UTF-8, or a string can be written as such (it has no lone surrogates)."""
+    try:
+        if isinstance(text, str):
+            text.encode("utf-8")
+        else:
+            text.decode("utf-8")
+    except UnicodeError:
+        return False
+    return True
+
+
 def list_sha256(ids: Iterable[str]) -> str:
     """Hex SHA-256 of the ids sorted in the C locale, one a line: what identifies a split's variant in the results."""
     return hashlib.sha256("".join(f"{i}\n" for i in sorted(ids)).encode("utf-8")).hexdigest()

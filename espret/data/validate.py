@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from espret.data.datadir import parse_segment
-from espret.data.tables import scan_table, some, unsorted
+from espret.data.tables import is_utf8, scan_table, some, unsorted
 from espret.errors import EspretError
 from espret.files import PARTIAL, read_json
 
@@ -85,17 +85,7 @@ def _foretold(root: Path, utts: Mapping[str, str]) -> bool:
         return False
     starts = [f"{cap} ".encode() for cap in caps]
     lines = body.split(b"\n")
-    return (
-        len(lines) == len(caps) + 1 and not lines[-1] and all(map(bytes.startswith, lines, starts)) and _is_utf8(body)
-    )
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+    return len(lines) == len(caps) + 1 and not lines[-1] and all(map(bytes.startswith, lines, starts)) and is_utf8(body)
 
 
 def _load(root: Path, names: Iterable[str], required: Iterable[str]) -> tuple[Tables, list[str]]:

@@ -16,6 +16,8 @@ from espret.files import atomic_write, write_text
 from espret.models.batch import pad_tokens
 from espret.training.data import Split, clips_only, read
 
+BLOCK = 512  # captions embedded and compared at a time
+
 
 @dataclass
 class Embed:
@@ -47,13 +49,25 @@ def evaluating(network: torch.nn.Module) -> Iterator[None]:
 
 def embed(network: Any, split: Split, batch_size: int, device: torch.device) -> Embeddings:
     """Embed every clip once and every caption once, and compare all with all, a block of captions at a time."""
+    audio = embed_clips(network, split, batch_size, device)
+    text = embed_captions(network, split.tokens, device)
+    with evaluating(network):
+        sim = torch.cat([network.similarity(part, audio).float().cpu() for part in text.split(BLOCK)])
+    return Embeddings(audio.float().cpu(), text.float().cpu(), sim)
+
+
+def embed_clips(network: Any, split: Split, batch_size: int, device: torch.device) -> Tensor:
+    """Embeddings [clips, ...] of the clips of `split`, in its order, on `device`."""
     with evaluating(network):
         batches = (batch.to(device) for batch in read(split, clips_only(split, batch_size)))
-        audio = torch.cat([network.embed_audio(batch.feats, batch.lengths) for batch in batches])
-        blocks = [split.tokens[start : start + 512] for start in range(0, len(split.tokens), 512)]
-        text = torch.cat([network.embed_text(pad_tokens(block).to(device)) for block in blocks])
-        sim = torch.cat([network.similarity(part, audio).float().cpu() for part in text.split(512)])
-    return Embeddings(audio.float().cpu(), text.float().cpu(), sim)
+        return torch.cat([network.embed_audio(batch.feats, batch.lengths) for batch in batches])
+
+
+def embed_captions(network: Any, tokens: list[list[int]], device: torch.device) -> Tensor:
+    """Embeddings [captions, ...] of encoded captions (BOS and EOS included), on `device`."""
+    blocks = [tokens[start : start + BLOCK] for start in range(0, len(tokens), BLOCK)]
+    with evaluating(network):
+        return torch.cat([network.embed_text(pad_tokens(block).to(device)) for block in blocks])
 
 
 def write_embeddings(result: Embeddings, split: Split, out: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import os
 from collections.abc import Callable
@@ -28,9 +29,9 @@ Extract = Callable[[Samples], NDArray[np.float32]]
 def dump(features: Features, data: str | os.PathLike[str], out: str | os.PathLike[str], spec: str = "1/1") -> int:
     """Dump shard `spec` ("J/N") of data directory `data` to directory `out`; returns the number of utterances.
 
-    Writes feats.J.ark, utt2num_frames.J, about.J.json and feats.J.scp in this order, each atomically: a shard without
-    its scp is not done. The scp names the ark where it will be when the step is (`files.final_path`). Raises
-    EspretError for a clip that cannot be decoded, naming its id and path.
+    Writes feats.J.ark, utt2num_frames.J, utt2sha256.J, about.J.json and feats.J.scp in this order, each atomically: a
+    shard without its scp is not done. The scp names the ark where it will be when the step is (`files.final_path`).
+    Raises EspretError for a clip that cannot be decoded, naming its id and path.
     """
     j, n = parse_shard(spec)
     directory = DataDir.load(data)
@@ -40,8 +41,9 @@ def dump(features: Features, data: str | os.PathLike[str], out: str | os.PathLik
     for stale in (root / "about.json", root / f"feats.{j}.scp"):
         stale.unlink(missing_ok=True)
     extract, about = load_frontend(features)
-    rows, frames = _write_ark(root / f"feats.{j}.ark", directory, utts, features.sample_rate, extract)
+    rows, frames, hashes = _write_ark(root / f"feats.{j}.ark", directory, utts, features.sample_rate, extract)
     write_table(root / f"utt2num_frames.{j}", frames)
+    write_table(root / f"utt2sha256.{j}", hashes)
     about |= {"shards": n, "all_sha256": list_sha256(directory.utts), "utterances": len(utts)}
     write_json(root / f"about.{j}.json", about)
     write_table(root / f"feats.{j}.scp", rows)
@@ -82,10 +84,11 @@ def _options(frontend: object, component: Component) -> dict[str, Any]:
 
 def _write_ark(
     path: Path, directory: DataDir, utts: list[str], sample_rate: int, extract: Extract
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Write the ark; returns the rows of its scp and the number of frames of each utterance."""
+) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Write the ark; returns, by utterance, the rows of its scp, the numbers of frames and hashes of the matrices."""
     rows: dict[str, str] = {}
     frames: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     named = final_path(path)
     with atomic_write(path, "wb") as stream:
         for utt in utts:
@@ -102,5 +105,6 @@ def _write_ark(
                 raise EspretError(f"'{utt}': {source.path}: features are not finite; expected finite samples")
             rows[utt] = f"{named}:{stream.tell() + len(utt.encode('utf-8')) + 1}"
             frames[utt] = str(len(matrix))
+            hashes[utt] = hashlib.sha256(f"{matrix.shape} {matrix.dtype} ".encode() + matrix.tobytes()).hexdigest()
             kaldiio.save_ark(stream, {utt: matrix})
-    return rows, frames
+    return rows, frames, hashes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from espret.data.tables import list_sha256, read_table, some, write_table
 from espret.errors import EspretError
-from espret.files import read_json, write_json
+from espret.files import CONTENT, read_json, sha256_text, write_json, write_text
 
 DUMP_AGAIN = "mend: ./run.sh --stage 1 --stop-stage 1"
 
@@ -36,6 +37,9 @@ def merge_dump(out: str | os.PathLike[str]) -> int:
             f"{root}: {len(rows)} utterances that are not those of the data directory; {DUMP_AGAIN} --force"
         )
     write_table(root / "feats.scp", rows)
+    hashes = _joined([root / f"utt2sha256.{j}" for j in shards])
+    made = {key: about[key] for key in ("frontend", "options", "sample_rate")}
+    write_text(root / CONTENT, sha256_text(json.dumps([made, sorted(hashes.items())], sort_keys=True)) + "\n")
     write_table(root / "utt2num_frames", frames)
     write_json(root / "about.json", about | {"utterances": len(rows), "list_sha256": expected_sha256})
     _remove_shards(root, rows)
@@ -81,6 +85,6 @@ def _remove_shards(root: Path, rows: dict[str, str]) -> None:
     for path in root.iterdir():
         unused_ark = re.fullmatch(r"feats\.[0-9]+\.ark", path.name) and path.name not in used
         if unused_ark or re.fullmatch(
-            r"feats\.[0-9]+\.scp|utt2num_frames\.[0-9]+|about\.[0-9]+\.json|\..+\.tmp", path.name
+            r"feats\.[0-9]+\.scp|utt2num_frames\.[0-9]+|utt2sha256\.[0-9]+|about\.[0-9]+\.json|\..+\.tmp", path.name
         ):
             path.unlink()

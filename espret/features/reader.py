@@ -50,11 +50,6 @@ class FeatureReader:
         """Columns of every matrix."""
         return int(self.about["dim"])
 
-    @property
-    def hop_seconds(self) -> float:
-        """Seconds between rows."""
-        return float(self.about["hop_seconds"])
-
     def num_frames(self) -> dict[str, int]:
         """Rows of each matrix, from utt2num_frames."""
         return {utt: int(frames) for utt, frames in read_table(self.path / "utt2num_frames").items()}

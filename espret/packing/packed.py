@@ -23,21 +23,19 @@ from espret.config import System, check, load_system
 from espret.data.audio import load_clip
 from espret.decoding.beam import Beam
 from espret.decoding.caption import caption_clips
-from espret.decoding.embed import Embed, evaluating
+from espret.decoding.embed import Embed, embed_captions, embed_clips, evaluating
 from espret.decoding.network import load_network
 from espret.errors import EspretError
 from espret.features.dump import Extract, load_frontend
-from espret.models.batch import pad_tokens
 from espret.packing.archive import CONFIG, TEXT, unpack
 from espret.text.normalise import normalise
 from espret.text.prepare import load_tokenizer
 from espret.text.tokenizers import BOS, EOS, Tokenizer
 from espret.training.checkpoint import BEST
-from espret.training.data import Split, clips_only, read
+from espret.training.data import Split
 
 Paths = Sequence[str | os.PathLike[str]]
 Vectors = NDArray[np.float32]
-TEXT_BLOCK = 512  # captions embedded at a time
 
 
 class Match(NamedTuple):
@@ -142,10 +140,8 @@ class PackedRetriever:
         ]
 
     def _audio(self, paths: Paths) -> Tensor:
-        network, files = self._parts.network, self._parts.files(paths)
-        with evaluating(network):
-            batches = (batch.to(self._parts.device) for batch in read(files, clips_only(files, self._embed.batch_size)))
-            return torch.cat([network.embed_audio(batch.feats, batch.lengths) for batch in batches])
+        parts = self._parts
+        return embed_clips(parts.network, parts.files(paths), self._embed.batch_size, parts.device)
 
     def _text(self, captions: Sequence[str]) -> Tensor:
         words = [normalise(caption) for caption in captions]
@@ -154,9 +150,7 @@ class PackedRetriever:
         if not all(words):
             raise EspretError(f"sentence {captions[words.index('')]!r} has no words; expected some")
         tokens = [[BOS, *self._parts.tokenizer.encode(one), EOS] for one in words]
-        blocks = [pad_tokens(tokens[start : start + TEXT_BLOCK]) for start in range(0, len(tokens), TEXT_BLOCK)]
-        with evaluating(self._parts.network):
-            return torch.cat([self._parts.network.embed_text(block.to(self._parts.device)) for block in blocks])
+        return embed_captions(self._parts.network, tokens, self._parts.device)
 
 
 def _float32(vectors: Tensor) -> Vectors:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from espret.errors import EspretError
-from espret.files import PARTIAL, read_json, sha256_file, write_json
+from espret.files import CONTENT, PARTIAL, read_json, sha256_file, write_json
 from espret.jobs.submission import cancel_left
 from espret.recipe.fingerprint import differences, external_digest
 from espret.recipe.plan import Step
@@ -25,7 +25,6 @@ from espret.recipe.plan import Step
 RECORD = ".espret.json"
 UNFINISHED = ".espret-unfinished.json"  # in a partial output: the fingerprint it is being made for
 SIDE = ".espret"  # sibling folder: records of single files, locks
-CONTENT = "content.sha256"  # in outputs whose files depend on how work was spread: a hash of what they hold
 
 
 @dataclass

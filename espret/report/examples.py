@@ -16,7 +16,7 @@ from espret.data.datadir import DataDir
 from espret.errors import EspretError
 from espret.files import read_jsonl
 from espret.report.clips import Clip, Clips
-from espret.report.metrics import CAPTIONING, RETRIEVAL
+from espret.training import CAPTIONING, RETRIEVAL
 
 TOP = 5  # clips shown for a query
 FIGURES = ("SPIDEr", "CIDEr-D", "METEOR", "ROUGE-L", "BLEU-4")  # captions are ordered by the first that was scored

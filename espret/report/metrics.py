@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RETRIEVAL, CAPTIONING = "retrieval", "captioning"
-TASKS = (RETRIEVAL, CAPTIONING)
+from espret import training
+from espret.training import CAPTIONING, RETRIEVAL
+
+TASKS = tuple(training.TASKS)  # in the order of the tables
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from espret.data.datadir import DataDir
 from espret.report import curves, runs
 from espret.report.clips import Clips
 from espret.report.examples import Band, bands
-from espret.report.metrics import CAPTIONING, RETRIEVAL, TASKS
+from espret.report.metrics import TASKS
 from espret.report.results import Row, ScoreDir
 from espret.report.table import Table, commands, tables
+from espret.training import CAPTIONING, RETRIEVAL
 
 TEMPLATE = Path(__file__).parent / "template"
 HEADLINE = {RETRIEVAL: "t2a/R@10", CAPTIONING: "SPIDEr"}

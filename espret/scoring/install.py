@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from espret import mending
 from espret.errors import EspretError
 from espret.files import read_json, sha256_file, write_json
 
 VERSION = "corenlp-3.6.0"
-COMMAND = "tools/install.sh"  # what a user runs to get SPICE; it calls `main` here
+COMMAND = mending.spice()  # what a user runs to get SPICE; it calls `main` here
 TRIES = 3
 TIMEOUT = 60  # seconds without an answer from the Maven repository
 

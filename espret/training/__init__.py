@@ -2,12 +2,14 @@
 
 from espret.registry import Registry
 
+RETRIEVAL, CAPTIONING = "retrieval", "captioning"
+
 # What a task adds to the loop: validation metrics (tasks.py says what a task has).
 TASKS = Registry(
     "task",
     {
-        "retrieval": "espret.training.tasks:Retrieval",
-        "captioning": "espret.training.tasks:Captioning",
+        RETRIEVAL: "espret.training.tasks:Retrieval",
+        CAPTIONING: "espret.training.tasks:Captioning",
     },
 )
 

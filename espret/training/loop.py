@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from espret.config import System, build
+from espret.config import System
 from espret.models.batch import Batch
-from espret.training import AUGMENTATIONS, SCHEDULES, distributed
+from espret.training import distributed
 from espret.training.data import Split, cut, epoch_items, read
 from espret.training.run import Run, best_epoch, finished, require_finite, save, seed_everything, start
 
@@ -50,14 +50,13 @@ def train(
 def train_epoch(run: Run, split: Split, epoch: int, workers: int) -> tuple[dict[str, float], int]:
     """One pass over the training split: mean stats over the examples, and how many examples there were."""
     options = run.system.train
-    augmentations = [build(AUGMENTATIONS, one, "train.augment") for one in options.augment]
     items = epoch_items(split, options.captions_per_clip, run.seed, epoch)
     batches = cut(items, options.batch_size, distributed.rank(), distributed.world())
     totals: dict[str, Tensor] = {}
     run.model.train()
     for step, batch in enumerate(read(split, batches, workers), 1):
         set_learning_rate(run, epoch - 1 + step / len(batches))
-        batch = augment(batch.to(run.device), augmentations)
+        batch = augment(batch.to(run.device), run.augmentations)
         loss, stats = run.model(batch)
         require_finite(loss.item(), "the loss", epoch, step, batch.utts)
         update(run, loss, epoch, step, batch.utts)
@@ -76,9 +75,8 @@ def augment(batch: Batch, augmentations: list[Any]) -> Batch:
 
 def set_learning_rate(run: Run, epoch: float) -> None:
     """The schedule's learning rate after `epoch` epochs (a fraction counts steps)."""
-    schedule = build(SCHEDULES, run.system.train.schedule, "train.schedule")
     for group in run.optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * schedule.factor(epoch, run.system.train.epochs)
+        group["lr"] = group["initial_lr"] * run.schedule.factor(epoch, run.system.train.epochs)
 
 
 def update(run: Run, loss: Tensor, epoch: int, step: int, utts: list[str]) -> None:

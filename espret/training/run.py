@@ -25,7 +25,7 @@ from espret.errors import EspretError, nearest
 from espret.files import write_jsonl, write_text
 from espret.models import NETWORKS
 from espret.models.batch import Batch
-from espret.training import OPTIMIZERS, checkpoint, distributed
+from espret.training import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, checkpoint, distributed
 from espret.training.data import Split
 
 LOWER_IS_BETTER = ("loss", "MedR", "MeanR")
@@ -43,6 +43,8 @@ class Run:
     network: nn.Module
     model: nn.Module  # calling it gives the loss: the network's, or DDP around it
     optimizer: torch.optim.Optimizer
+    schedule: Any
+    augmentations: list[Any]
     identity: dict[str, Any]
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -72,7 +74,16 @@ def start(
     network = build(NETWORKS, system.model, "model", dim=splits[0].dim, vocabulary=vocabulary).to(device)
     optimizer = _optimizer(system.train, network)
     run = Run(
-        system, seed, out, device, network, _parallel(network, device), optimizer, _identity(system, splits, seed)
+        system=system,
+        seed=seed,
+        out=out,
+        device=device,
+        network=network,
+        model=_parallel(network, device),
+        optimizer=optimizer,
+        schedule=build(SCHEDULES, system.train.schedule, "train.schedule"),
+        augmentations=[build(AUGMENTATIONS, one, "train.augment") for one in system.train.augment],
+        identity=_identity(system, splits, seed),
     )
     _resume(run)
     if distributed.rank() == 0:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from espret.decoding.embed import embed
+from espret.scoring.retrieval import rank_metrics
 from espret.training.data import Split, cut, epoch_items, read
 
 
@@ -15,13 +16,13 @@ class Retrieval:
     """Validation by loss and by ranks among all clips of the split, each clip with all its captions."""
 
     def validate(self, network: Any, split: Split, batch_size: int, device: torch.device) -> dict[str, float]:
-        """`loss`, and in percent `t2a/R@1`, `t2a/R@10`, `t2a/mAP@10` (one relevant clip a caption)."""
+        """`loss`, and in percent `t2a/R@1`, `t2a/R@10`, `t2a/mAP@10` as stage 5 has them."""
         metrics = mean_stats(network, split, batch_size, device)
-        ranks = caption_ranks(embed(network, split, batch_size, device).sim, torch.tensor(split.owner))
-        for limit in (1, 10):
-            metrics[f"t2a/R@{limit}"] = 100 * (ranks <= limit).double().mean().item()
-        metrics["t2a/mAP@10"] = 100 * ((ranks <= 10) / ranks.double()).mean().item()
-        return metrics
+        if not math.isfinite(metrics["loss"]):
+            return metrics  # nothing to rank; the loop refuses it, naming the epoch
+        sim = embed(network, split, batch_size, device).sim.numpy()
+        ranked = rank_metrics(sim, split.owner, split.captions, split.utts).metrics
+        return metrics | {name: ranked[name] for name in ("t2a/R@1", "t2a/R@10", "t2a/mAP@10")}
 
 
 class Captioning:
@@ -30,12 +31,6 @@ class Captioning:
     def validate(self, network: Any, split: Split, batch_size: int, device: torch.device) -> dict[str, float]:
         """`loss` (nats a token) and `accuracy` (percent of tokens)."""
         return mean_stats(network, split, batch_size, device)
-
-
-def caption_ranks(similarity: Tensor, owner: Tensor) -> Tensor:
-    """Rank [captions] of the clip `owner[n]` for caption n, from 1; ties count against it."""
-    own = similarity.gather(1, owner[:, None])
-    return (similarity >= own).sum(1)
 
 
 @torch.no_grad()

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -220,3 +221,34 @@ def test_shell_doorway(sound_dir: Path) -> None:
     FAULTS["unsorted"][0](sound_dir)
     done = subprocess.run([script, "--no-text", sound_dir], capture_output=True, text=True)
     assert done.returncode == 1 and "not sorted" in done.stderr
+
+
+def test_shell_doorway_chooses_its_python_as_path_sh_does(tmp_path: Path) -> None:
+    """ESPRET_PYTHON, else an active python3 that imports espret, else tools/venv, else any python3."""
+    root = tmp_path / "a 'copy'"
+    script = root / "utils/validate_data_dir.sh"
+    for folder in (script.parent, root / "tools/venv/bin", tmp_path / "own", tmp_path / "active"):
+        folder.mkdir(parents=True)
+    shutil.copy(ROOT / "utils/validate_data_dir.sh", script)
+
+    def interpreter(path: Path, has_espret: bool) -> None:
+        answer = int(not has_espret)
+        path.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exit {answer}\necho "$0" "$@"\n')
+        path.chmod(0o755)
+
+    own, active, venv = tmp_path / "own/python", tmp_path / "active/python3", root / "tools/venv/bin/python3"
+    interpreter(own, True)
+    interpreter(venv, True)
+
+    def chosen(**more: str) -> str:
+        environment = {"PATH": f"{active.parent}:/usr/bin:/bin", **more}
+        done = subprocess.run([script, "data dir"], capture_output=True, text=True, env=environment, check=True)
+        return done.stdout.removesuffix(" -m espret validate data dir\n")
+
+    interpreter(active, True)
+    assert chosen(ESPRET_PYTHON=str(own)) == str(own)
+    assert chosen() == str(active)
+    interpreter(active, False)
+    assert chosen() == str(venv)
+    venv.unlink()
+    assert chosen() == str(active)

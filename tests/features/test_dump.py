@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,16 +57,32 @@ def finish() -> FeatureReader:
     return FeatureReader("dump/logmel/train")
 
 
+def test_what_a_dump_holds_does_not_depend_on_the_number_of_jobs(recipe: Path) -> None:
+    def content(n: int, features: Features = FEATURES) -> str:
+        dump_all(n, features)
+        merge_dump(OUT)
+        text = Path(OUT, "content.sha256").read_text()
+        shutil.rmtree(OUT)
+        return text
+
+    one = content(1)
+    assert content(4) == one
+    assert content(1, Features("logmel", {"type": "logmel", "n_mels": 20, "hop": 200}, 8000)) != one
+    samples, rate = soundfile.read("audio/clip 3.wav")
+    soundfile.write("audio/clip 3.wav", samples * 0.5, rate)
+    assert content(4) != one
+
+
 @pytest.mark.parametrize("n", [1, 2, 9, 20])
 def test_dump_merge_and_read(recipe: Path, n: int) -> None:
     dump_all(n)
     assert merge_dump(OUT) == 9
     arks = {f"feats.{j}.ark" for j in range(1, n + 1)}
     listed = set(os.listdir(OUT))
-    assert listed - arks == {"feats.scp", "utt2num_frames", "about.json"}
+    assert listed - arks == {"feats.scp", "utt2num_frames", "about.json", "content.sha256"}
     reader = finish()
     assert reader.utts == [f"u{i}" for i in range(9)] and len(reader) == 9 and "u3" in reader and "x" not in reader
-    assert (reader.dim, reader.hop_seconds) == (20, 0.04)
+    assert reader.dim == 20
     peer = kaldiio.load_scp("dump/logmel/train/feats.scp")
     for utt in reader:
         matrix = reader[utt]
@@ -163,7 +180,8 @@ def test_leftovers_of_an_earlier_dump_are_removed(recipe: Path) -> None:
     dump_all(2)
     Path(OUT, ".feats.1.ark.abc.tmp").write_text("a killed task's")
     assert merge_dump(OUT) == 9
-    assert sorted(os.listdir(OUT)) == ["about.json", "feats.1.ark", "feats.2.ark", "feats.scp", "utt2num_frames"]
+    left = ["about.json", "content.sha256", "feats.1.ark", "feats.2.ark", "feats.scp", "utt2num_frames"]
+    assert sorted(os.listdir(OUT)) == left
     assert merge_dump(OUT) == 9  # again: nothing to do
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from espret.errors import EspretError
+from espret.files import CONTENT
 from espret.recipe import ledger, status
 from espret.recipe.plan import Plan, Stage, read_plan, read_step
 from espret.recipe.runner import Choice, Runner
@@ -424,10 +425,10 @@ def test_an_enclosing_output_is_not_made_again_meanwhile(recipe):
 
 def test_what_an_output_says_that_it_contains_counts(recipe):
     """A dump's archives depend on the number of jobs, its content.sha256 does not."""
-    archives = {"feats.1.ark": [1, 2, "a"], ledger.CONTENT: [3, 4, "c"]}
-    others = {"feats.1.ark": [5, 6, "b"], "feats.2.ark": [7, 8, "b"], ledger.CONTENT: [3, 9, "c"]}
+    archives = {"feats.1.ark": [1, 2, "a"], CONTENT: [3, 4, "c"]}
+    others = {"feats.1.ark": [5, 6, "b"], "feats.2.ark": [7, 8, "b"], CONTENT: [3, 9, "c"]}
     assert ledger.digest(archives) == ledger.digest(others)
-    assert ledger.digest(archives) != ledger.digest({**archives, ledger.CONTENT: [3, 4, "d"]})
+    assert ledger.digest(archives) != ledger.digest({**archives, CONTENT: [3, 4, "d"]})
 
 
 def test_the_record_says_how(recipe):

@@ -97,12 +97,20 @@ def test_own_corpus_from_clone_to_report(repository, environment):
 
     # Other spreading is no reason to do anything; one changed option redoes what depends on it.
     assert "Nothing to do" in run_recipe(recipe, environment, "--allow-missing=2", "--nj", "3", "--inference_nj=1")
+    printed = run_recipe(
+        recipe, environment, "--allow-missing=2", "--nj", "3", "--stage=1", "--stop-stage=1", "--force"
+    )
+    assert "3 steps done" in printed
+    assert "Nothing to do" in run_recipe(recipe, environment, "--allow-missing=2")
     path = recipe / "conf/captioning/mini.yaml"
     path.write_text(path.read_text().replace("nbest: 3", "nbest: 2"))
     printed = run_recipe(recipe, environment, "--allow-missing", "2")
     assert "exp/captioning_mini/seed1/decode_test is stale: conf decode.nbest 3 -> 2" in printed
     assert "seed1: done" not in printed and "retrieval_mini" not in printed.replace("retrieval_mini  ", "")
     assert "decode_test: done" in printed and "score_test: done" in printed
+    # The table keeps what other runs have scored.
+    assert "Nothing to do" in run_recipe(recipe, environment, "--allow-missing=2", "--task", "captioning")
+    assert "## Retrieval" in (recipe / "RESULTS.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -112,6 +120,17 @@ def test_refusals(repository, word, message):
     before = sorted((repository / "egs").iterdir())
     assert message in new_recipe(repository, word, status=1).stderr
     assert sorted((repository / "egs").iterdir()) == before
+
+
+def test_nothing_of_a_new_recipe_speaks_of_mini(repository):
+    new_recipe(repository, "foo")
+    for task in ("Retrieval", "Captioning"):
+        made = (repository / f"egs/foo/conf/{task.lower()}/mini.yaml").read_text()
+        original = (repository / f"egs/mini/conf/{task.lower()}/mini.yaml").read_text()
+        assert made.startswith(f"# {task} on egs/foo: ")
+        assert made.partition("\n")[2] == original.partition("\n")[2]
+    texts = [path.read_text() for path in (repository / "egs/foo").rglob("*") if path.is_file()]
+    assert len(texts) > 4 and not any("egs/mini" in text for text in texts)
 
 
 def test_usage(repository):

@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from espret.bin import main
+from espret.report.metrics import COLUMNS, TASKS, UNITS
 from espret.report.results import collect, read_results, write_results
 from espret.report.table import tables
+from espret.training import TASKS as TRAINED
 
 EXPECTED = Path(__file__).with_name("expected_results.md")
 
@@ -25,6 +27,10 @@ Fractions, as the metrics' authors define them; SPIDEr is the mean of CIDEr-D an
 """
 
 NO_SPICE = dict.fromkeys(("SPICE", "SPIDEr"), "SPICE_3 is not installed; mend: tools/install.sh")
+
+
+def test_every_task_that_can_be_trained_has_a_table():
+    assert set(TASKS) == set(TRAINED) == set(COLUMNS) == set(UNITS)
 
 
 def test_results_md_to_the_letter(tree, retrieval_metrics, caption_metrics):

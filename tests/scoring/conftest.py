@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         if item.get_closest_marker("java"):
-            item.add_marker(pytest.mark.skip(reason=f"no SPICE parser in {install.home()}: run tools/install.sh"))
+            item.add_marker(pytest.mark.skip(reason=f"no SPICE parser in {install.home()}: run {install.COMMAND}"))
 
 
 @pytest.fixture

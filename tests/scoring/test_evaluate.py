@@ -1,5 +1,6 @@
 """`evaluate`: which sets it refuses, what it does with odd captions, and what it says where a metric cannot be had."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from espret.errors import EspretError
 from espret.scoring import captions as module
+from espret.scoring import install
 from espret.scoring.captions import evaluate
 from espret.scoring.constant import best_constant_caption
 from espret.scoring.metric import Unavailable
@@ -60,9 +62,9 @@ def test_without_spice_everything_else_is_scored(no_spice: Path) -> None:
     scores = evaluate(HYPS, REFS, (*LIGHT, "SPICE", "SPIDEr"))
     assert scores.corpus["SPICE"] is scores.corpus["SPIDEr"] is scores.items["a"]["SPIDEr"] is None
     assert set(scores.unavailable) == {"SPICE", "SPIDEr"}
-    assert "run tools/install.sh" in scores.unavailable["SPIDEr"]
+    assert f"run {install.COMMAND}" in scores.unavailable["SPIDEr"]
     assert scores.value("CIDEr-D") > 0
-    with pytest.raises(Unavailable, match="SPIDEr is unavailable: .*tools/install.sh"):
+    with pytest.raises(Unavailable, match=f"SPIDEr is unavailable: .*{re.escape(install.COMMAND)}"):
         scores.value("SPIDEr")
     assert not no_spice.exists()
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,8 @@ def test_a_wrong_checksum_is_fetched_again_then_refused(repository: Repository, 
     assert install.install(tmp_path / "a")
     repository.answers = [b"bad code"] * install.TRIES
     with pytest.raises(
-        EspretError, match=r"Everything but SPICE and SPIDEr works.*tools/install.sh again.*wrong checksum"
+        EspretError,
+        match=rf"Everything but SPICE and SPIDEr works.*{re.escape(install.COMMAND)} again.*wrong checksum",
     ):
         install.install(tmp_path / "b")
     assert not install.installed(tmp_path / "b")
@@ -100,7 +102,9 @@ def test_a_wrong_checksum_is_fetched_again_then_refused(repository: Repository, 
 
 def test_offline_says_what_to_do_and_a_later_start_continues(repository: Repository, tmp_path: Path) -> None:
     repository.answers = [repository.files[""], *["ConnectionError: no network"] * install.TRIES]
-    with pytest.raises(EspretError, match=r"Everything but SPICE .* run tools/install.sh again.*no network"):
+    with pytest.raises(
+        EspretError, match=rf"Everything but SPICE .* run {re.escape(install.COMMAND)} again.*no network"
+    ):
         install.install(tmp_path)
     before = repository.downloads
     assert install.install(tmp_path)
@@ -111,7 +115,7 @@ def test_a_damaged_installation_is_made_anew(repository: Repository, tmp_path: P
     install.install(tmp_path)
     (tmp_path / install.VERSION / "models" / WORDS).write_text("cut")
     assert not install.installed(tmp_path)
-    with pytest.raises(EspretError, match="run tools/install.sh"):
+    with pytest.raises(EspretError, match=f"run {re.escape(install.COMMAND)}"):
         install.class_path(tmp_path)
     assert install.install(tmp_path)
     assert install.installed(tmp_path)

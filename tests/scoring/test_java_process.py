@@ -110,3 +110,15 @@ def test_ctrl_c_stops_a_long_parse_and_keeps_what_is_done(tmp_path: Path) -> Non
         finally:
             process.kill()
     assert len(store.get(done)) == 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_process_and_leaves_nothing(tmp_path, number):
+    """Runners end their tasks by TERM; Java's own handlers would crash or hang there."""
+    code = "from espret.scoring.java import start; start(); print('up', flush=True); import time; time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"up\n"
+    process.send_signal(number)
+    assert process.wait(20) == -number
+    process.stdout.close()
+    assert list(tmp_path.iterdir()) == []

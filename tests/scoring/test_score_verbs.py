@@ -10,6 +10,7 @@ import pytest
 from espret.bin import main
 from espret.data.datadir import DataDir
 from espret.files import read_json, read_jsonl, write_jsonl
+from espret.scoring import install
 
 CAPTIONS = {"a-1": "a dog is barking", "a-2": "the dog barks", "b-1": "rain on a roof", "c-1": "bells ring"}
 CAP2UTT = {caption: caption[0] for caption in CAPTIONS}
@@ -45,7 +46,7 @@ def test_captions_without_spice(
     record = read_json(out / "scores.json")
     assert (record["task"], record["split"], record["n_clips"], record["n_captions"]) == ("captioning", "test", 3, 4)
     assert record["metrics"]["SPIDEr"] is None and record["metrics"]["BLEU-1"] > 0
-    assert "run tools/install.sh" in record["unavailable"]["SPIDEr"]
+    assert f"run {install.COMMAND}" in record["unavailable"]["SPIDEr"]
     rows = read_jsonl(out / "items.jsonl")
     assert [row["utt"] for row in rows] == ["a", "b", "c"]
     assert rows[0]["references"] == ["a dog is barking", "the dog barks"]

@@ -55,13 +55,13 @@ def test_rare_and_new_words_are_unknown(data: Path, tmp_path: Path) -> None:
     assert tokenizer.encode("rain barks zebra") == [words.index("rain"), UNK, UNK]
 
 
-def test_statistics_count_unknown_words_of_valid(data: Path, tmp_path: Path) -> None:
-    prepare_text({"type": "word", "min_count": 5}, data, tmp_path / "out", valid=data)
+def test_statistics_count_words_and_unknown_ones(data: Path, tmp_path: Path) -> None:
+    prepare_text({"type": "word", "min_count": 5}, data, tmp_path / "out")
     stats = read_json(tmp_path / "out/stats.json")
     assert stats["train"]["captions"] == 12
     assert stats["train"]["words"] == 4 * (4 + 5 + 6)
     assert stats["train"]["max_length"] == 6
-    assert stats["valid"]["unknown"] == pytest.approx(100 * (3 + 2 + 3) / 15, abs=1e-3)
+    assert stats["train"]["unknown"] == pytest.approx(100 * (3 + 2 + 3) / 15, abs=1e-3)
 
 
 def test_too_many_pieces_is_an_error_that_names_the_option(data: Path, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import math
 import os
 import random
 import subprocess
@@ -16,12 +18,14 @@ import torch
 from tiny_corpus import system, train_arguments
 
 from espret.bin import main
+from espret.decoding.embed import Embeddings
 from espret.files import read_json, read_jsonl
-from espret.training import checkpoint
-from espret.training.data import cut
+from espret.scoring.retrieval import rank_metrics
+from espret.text.prepare import load_tokenizer
+from espret.training import augment, checkpoint, optim, tasks
+from espret.training.data import Split, cut
 from espret.training.optim import Cosine, Step
 from espret.training.run import best_epoch
-from espret.training.tasks import caption_ranks
 
 TIMES = ("seconds", "clips_per_second")
 
@@ -214,14 +218,66 @@ def test_batches_are_near_equal_and_shared_out() -> None:
     assert [sorted([*a, *b]) for a, b in zip(first, second)] == [list(batch) for batch in batches]
 
 
-def test_schedules_best_epoch_and_ranks() -> None:
+def test_schedules_and_best_epoch() -> None:
     assert [Step(2, 0.1).factor(epoch, 6) for epoch in (0.5, 1.9, 2.0)] == [1.0, 1.0, 0.1]
     cosine = Cosine(warmup=1, final=0.2)
     assert [round(cosine.factor(epoch, 5), 6) for epoch in (0.5, 1.0, 3.0, 5.0)] == [0.5, 1.0, 0.6, 0.2]
     history = [{"valid": {"loss": loss, "t2a/R@1": hits}} for loss, hits in ((3, 1), (1, 2), (1, 2), (2, 0))]
     assert best_epoch(history, "loss") == best_epoch(history, "t2a/R@1") == 2
-    similarity = torch.tensor([[0.1, 0.9, 0.5], [0.3, 0.3, 0.3]])
-    assert caption_ranks(similarity, torch.tensor([2, 0])).tolist() == [2, 3]  # ties count against
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"schedule": {"type": "cosine", "warmpu": 1}}, "train.schedule"),
+        ({"schedule": {"type": "cosin"}}, "did you mean 'cosine'"),
+        ({"augment": [{"type": "gain", "spraed": 1.0}]}, "train.augment"),
+    ],
+)
+def test_a_wrong_option_is_an_error_before_training(
+    section: dict[str, Any], message: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "exp"
+    assert main(train_arguments(corpus, out, "retrieval", system("retrieval", **section))) == 1
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_schedule_and_augmentations_are_built_once(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = []
+    for kind in (augment.SpecAugment, optim.Cosine):
+
+        def counted(self: Any, *args: Any, real: Any = kind.__init__, **options: Any) -> None:
+            built.append(type(self).__name__)
+            real(self, *args, **options)
+
+        counted.__signature__ = inspect.signature(kind.__init__)  # type: ignore[attr-defined]
+        monkeypatch.setattr(kind, "__init__", counted)
+    assert main(train_arguments(corpus, tmp_path / "exp", "retrieval", system("retrieval"))) == 0
+    assert sorted(built) == ["Cosine", "SpecAugment"]
+
+
+def test_validation_has_the_retrieval_metrics_of_stage_5(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ties included: a network that finds all alike gets the metrics of guessing."""
+    split = Split(corpus / "data/valid", corpus / "feats/valid", load_tokenizer(corpus / "text"))
+    sim = torch.randn(len(split.captions), len(split.utts), generator=torch.Generator().manual_seed(0)).round()
+    result = Embeddings(torch.zeros(0), torch.zeros(0), sim)
+    monkeypatch.setattr(tasks, "embed", lambda *_: result)
+    monkeypatch.setattr(tasks, "mean_stats", lambda *_: {"loss": 1.0})
+    expected = rank_metrics(sim.numpy(), split.owner).metrics
+    assert (sim == sim.max(1, keepdim=True)[0]).sum() > len(sim)
+    found = tasks.Retrieval().validate(None, split, 4, torch.device("cpu"))
+    assert found == {"loss": 1.0, **{name: expected[name] for name in ("t2a/R@1", "t2a/R@10", "t2a/mAP@10")}}
+
+
+def test_a_validation_loss_that_is_not_finite_names_the_epoch(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tasks, "mean_stats", lambda *_: {"loss": math.nan})
+    assert main(train_arguments(corpus, tmp_path / "exp", "retrieval", system("retrieval"))) == 1
+    assert "the validation loss is nan in epoch 1" in capsys.readouterr().err
 
 
 def test_config_and_history_are_readable(corpus: Path, tmp_path: Path) -> None:
