@@ -101,6 +101,7 @@ done <<<"${system_rows}"
 
 train_cmd="${cuda_cmd} --gpu ${ngpu}" launch=()
 if ((num_nodes > 1)); then
+  command -v srun >/dev/null || option_error "--num-nodes ${num_nodes} needs Slurm (no srun on PATH)"
   train_cmd+=" --num-nodes ${num_nodes}"
   launch=(srun --export=ALL --ntasks-per-node=1) # the job script runs on one node; this takes the command to each
 fi

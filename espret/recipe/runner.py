@@ -165,9 +165,11 @@ class Runner:
         return fingerprint(step, {path: self.input_digest(path) for path in step.inputs})
 
     def input_digest(self, path: str) -> str | None:
-        """Digest of an input: what the ledger says of a step's output, else the content itself."""
+        """Digest of an input: what the ledger says of it, or of the output around it, else the content itself."""
         made = self.plan.producer(path)
-        return ledger.current_digest(path if made is None else made[1])
+        if made is None or ledger.read_record(path) is not None:  # by an earlier run, whose step is not in this plan
+            return ledger.current_digest(path)
+        return ledger.current_digest(made[1])
 
     def check_inputs(self, step: Step) -> None:
         """Every input must be there, whole, made with today's options, and a valid data directory if it is one."""

@@ -404,6 +404,16 @@ def test_jobs_left_in_a_queue_are_ended_before_their_folder_goes(recipe, monkeyp
     assert cancelled == [("abc", ["17"])]
 
 
+def test_an_input_of_another_plan_inside_an_output_of_this_one(recipe):
+    """The score of a test set that this run leaves out still counts in the table, and counts the same."""
+    train = Stage(0, "train", "t", [step(0, "to exp", sh("echo weights > '{out}/best'"))])
+    score = Stage(1, "score", "s", [step(1, "to exp/score_valid from exp", sh("echo 7 > '{out}/value'"))])
+    table = Stage(2, "table", "t", [step(2, "file RESULTS.md from exp/score_valid", sh("cat exp/*/value > '{out}'"))])
+    assert run(Plan([train, score, table])) == 3
+    assert run(Plan([train, table])) == 0
+    assert run(Plan([train, score, table])) == 0
+
+
 def test_an_enclosing_output_is_not_made_again_meanwhile(recipe):
     """Retraining waits for a scoring inside the experiment's folder."""
     slow = "echo x > scoring; sleep 0.7; echo value > '{out}/value'"

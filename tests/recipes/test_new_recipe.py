@@ -111,6 +111,9 @@ def test_own_corpus_from_clone_to_report(repository, environment):
     # The table keeps what other runs have scored.
     assert "Nothing to do" in run_recipe(recipe, environment, "--allow-missing=2", "--task", "captioning")
     assert "## Retrieval" in (recipe / "RESULTS.md").read_text()
+    printed = run_recipe(recipe, environment, "--allow-missing=2", "--task", "retrieval", "--test-sets", "valid test")
+    assert "score_valid: done" in printed and "seed1: done" not in printed
+    assert "Nothing to do" in run_recipe(recipe, environment, "--allow-missing=2")
 
 
 @pytest.mark.parametrize(
