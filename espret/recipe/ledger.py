@@ -189,6 +189,11 @@ class Partial:
         Path(self.log).mkdir(parents=True, exist_ok=True)
         return resumable
 
+    def sweep(self) -> None:
+        """Remove what a killed `--force` left beside outputs that are still right."""
+        if any(os.path.lexists(path) for path in self.paths.values()):
+            self.discard()
+
     def discard(self) -> None:
         """Remove what an earlier run left, after ending those of its jobs that a scheduler may still have."""
         if Path(self.log).is_dir():

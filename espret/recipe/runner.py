@@ -87,6 +87,7 @@ class Runner:
             wanted = self.wanted(step)
             state = ledger.state(step, wanted)
             if not self.must_run(step, state):
+                ledger.Partial(step, wanted).sweep()
                 return
             self.check_inputs(step)
             self.make(step, wanted, lock)

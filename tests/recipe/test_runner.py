@@ -404,6 +404,14 @@ def test_jobs_left_in_a_queue_are_ended_before_their_folder_goes(recipe, monkeyp
     assert cancelled == [("abc", ["17"])]
 
 
+def test_what_a_killed_force_left_is_swept_away(recipe):
+    run(toy())
+    Path("dump/text.partial").mkdir()
+    Path("RESULTS.md.partial").write_text("half")
+    assert run(toy()) == 0
+    assert not list(recipe.rglob("*.partial"))
+
+
 def test_an_input_of_another_plan_inside_an_output_of_this_one(recipe):
     """The score of a test set that this run leaves out still counts in the table, and counts the same."""
     train = Stage(0, "train", "t", [step(0, "to exp", sh("echo weights > '{out}/best'"))])
