@@ -201,8 +201,9 @@ class Partial:
         remove(self.log)
         for output, path in self.paths.items():
             remove(path)
-            for left in Path(output).parent.glob(f".{glob.escape(Path(output).name)}*.removed-*"):
-                shutil.rmtree(left)
+            for name in (Path(output).name, Path(path).name):  # not seed10's beside seed1's: another run may be at it
+                for left in Path(output).parent.glob(f".{glob.escape(name)}.removed-*"):
+                    shutil.rmtree(left)
 
     def commit(self, about: dict[str, Any]) -> None:
         """Enter the outputs in the ledger and put them in their places.

@@ -407,9 +407,12 @@ def test_jobs_left_in_a_queue_are_ended_before_their_folder_goes(recipe, monkeyp
 def test_what_a_killed_force_left_is_swept_away(recipe):
     run(toy())
     Path("dump/text.partial").mkdir()
+    Path("dump/.text.removed-7").mkdir()
+    Path("dump/.text2.removed-7").mkdir()  # of an output with a longer name, which another run may be removing
     Path("RESULTS.md.partial").write_text("half")
     assert run(toy()) == 0
     assert not list(recipe.rglob("*.partial"))
+    assert [path.name for path in recipe.rglob("*.removed-7")] == [".text2.removed-7"]
 
 
 def test_an_input_of_another_plan_inside_an_output_of_this_one(recipe):
