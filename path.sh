@@ -7,7 +7,11 @@
 
 ESPRET_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export ESPRET_ROOT
-export LC_ALL=C PYTHONUTF8=1 PYTHONUNBUFFERED=1 # files are sorted in the C locale, and are UTF-8
+# Files are sorted in the C locale, and are UTF-8. C.UTF-8 sorts as C does; in C itself Python 3.11 leaves out every package
+# whose folder has a name that is not ASCII (PYTHONUTF8 does not reach the .pth files).
+LC_ALL=C
+if locale -a 2>/dev/null | grep -qix 'C\.utf-\{0,1\}8'; then LC_ALL=C.UTF-8; fi
+export LC_ALL PYTHONUTF8=1 PYTHONUNBUFFERED=1
 
 if [ -n "${ESPRET_PYTHON:-}" ]; then
   espret_bin=

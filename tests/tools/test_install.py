@@ -19,12 +19,8 @@ def install(tmp_path):
     root = copy_repository(tmp_path / COPY)
 
     def call(*words, path="/usr/bin:/bin"):
-        return subprocess.run(
-            [str(root / "tools/install.sh"), *words],
-            env={"PATH": path, "HOME": str(tmp_path), "PIP_NO_INDEX": "1"},
-            capture_output=True,
-            text=True,
-        )
+        environ = {"PATH": path, "HOME": str(tmp_path), "PIP_NO_INDEX": "1"}
+        return subprocess.run([str(root / "tools/install.sh"), *words], env=environ, capture_output=True, text=True)
 
     return call
 
@@ -85,7 +81,10 @@ def test_the_torch_of_a_virtual_environment_is_used(install, own, tmp_path):
     done = install("--python", str(own))
     assert f"using the torch of {own}" in done.stderr and "pip failed" in done.stderr
     ours = tmp_path / COPY / "tools/venv/bin/python3"
-    found = subprocess.run([str(ours), "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True)
+    # In the environment of path.sh, here a caller's locale that is plain C notwithstanding.
+    words = ["bash", "-c", '. "$1"; "$2" -c "import torch; print(torch.__version__)"', "-", str(ROOT / "path.sh"), str(ours)]
+    environ = {**os.environ, "LC_ALL": "C", "ESPRET_PYTHON": sys.executable}
+    found = subprocess.run(words, env=environ, capture_output=True, text=True)
     assert found.stdout == "my own\n", found.stderr
 
     same = own.with_name("python")
