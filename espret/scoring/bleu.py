@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from dataclasses import dataclass
 
-from espret.scoring.metric import Result, Tokenised
+import numpy as np
+import numpy.typing as npt
+
+from espret.scoring.metric import Captions, Metric, Result
+
+Floats = npt.NDArray[np.float64]
 
 ORDER = 4
 TINY, SMALL = 1e-15, 1e-9  # in numerators and denominators, so that nothing divides by zero
 
 
-class Bleu:
+class Bleu(Metric):
     """BLEU. The values of the set come from summed counts, they are not the mean of the items."""
 
     names = tuple(f"BLEU-{n}" for n in range(1, ORDER + 1))
 
-    def score(self, captions: Tokenised) -> Result:
-        """BLEU-1..4 of every item and of the set, as fractions."""
-        counts = [_count(hyp, refs) for hyp, refs in zip(captions.hyps, captions.refs)]
-        per_item = [_bleu(item) for item in counts]
-        corpus = _bleu(sum(counts, _Counts()))
-        items = {name: [values[n] for values in per_item] for n, name in enumerate(self.names)}
-        return Result(dict(zip(self.names, corpus)), items)
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """What BLEU needs: lengths in tokens; n-grams proposed and n-grams right (clipped), for n = 1..4."""
-
-    length: int = 0
-    reference_length: int = 0
-    proposed: tuple[int, ...] = (0,) * ORDER
-    right: tuple[int, ...] = (0,) * ORDER
-
-    def __add__(self, other: _Counts) -> _Counts:
-        return _Counts(
-            self.length + other.length,
-            self.reference_length + other.reference_length,
-            tuple(a + b for a, b in zip(self.proposed, other.proposed)),
-            tuple(a + b for a, b in zip(self.right, other.right)),
+    def score(self, captions: Captions) -> Result:
+        """BLEU-1..4 of every item and of the set, as fractions; `statistics` are the counts that `of_sums` takes."""
+        rows = [_count(hyp, refs) for hyp, refs in zip(captions.hyps, captions.refs)]
+        counts = np.array(rows, dtype=np.float64)
+        corpus, items = of_sums(counts.sum(axis=0)), of_sums(counts)
+        return Result(
+            {name: float(values) for name, values in corpus.items()},
+            {name: values.tolist() for name, values in items.items()},
+            {"BLEU": rows},
         )
 
 
@@ -49,7 +37,17 @@ def ngrams(words: list[str], n: int) -> Counter[tuple[str, ...]]:
     return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
 
 
-def _count(hyp: str, refs: list[str]) -> _Counts:
+def of_sums(counts: Floats) -> dict[str, Floats]:
+    """BLEU-1..4 [...] of counts [..., 10], those of one item or sums over items: length in tokens, that of the closest
+    reference, n-grams proposed for n = 1..4, n-grams right (clipped) for n = 1..4."""
+    proposed, right = counts[..., 2 : 2 + ORDER], counts[..., 2 + ORDER :]
+    ratio = (counts[..., 0] + TINY) / (counts[..., 1] + SMALL)
+    brevity = np.exp(np.minimum(0.0, 1 - 1 / ratio))
+    products = np.cumprod((right + TINY) / (proposed + SMALL), axis=-1)
+    return {f"BLEU-{n}": np.asarray(products[..., n - 1] ** (1 / n) * brevity) for n in range(1, ORDER + 1)}
+
+
+def _count(hyp: str, refs: list[str]) -> list[float]:
     words = hyp.split()
     references = [ref.split() for ref in refs]
     closest = min((abs(len(ref) - len(words)), len(ref)) for ref in references)[1]
@@ -59,16 +57,4 @@ def _count(hyp: str, refs: list[str]) -> _Counts:
         for ref in references:
             most |= ngrams(ref, n)
         right.append((ngrams(words, n) & most).total())
-    proposed = tuple(max(0, len(words) - n + 1) for n in range(1, ORDER + 1))
-    return _Counts(len(words), closest, proposed, tuple(right))
-
-
-def _bleu(counts: _Counts) -> list[float]:
-    ratio = (counts.length + TINY) / (counts.reference_length + SMALL)
-    brevity = math.exp(1 - 1 / ratio) if ratio < 1 else 1.0
-    values = []
-    product = 1.0
-    for n in range(ORDER):
-        product *= (counts.right[n] + TINY) / (counts.proposed[n] + SMALL)
-        values.append(product ** (1 / (n + 1)) * brevity)
-    return values
+    return [len(words), closest, *(max(0, len(words) - n + 1) for n in range(1, ORDER + 1)), *right]

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from espret.scoring.bleu import ngrams
-from espret.scoring.metric import Result, Tokenised, mean
+from espret.scoring.metric import Captions, Metric, Result, mean
 
 ORDER = 4
 SIGMA = 6.0  # of the Gaussian on the difference of lengths
@@ -19,12 +19,12 @@ SCALE = 10.0
 Ngram = tuple[str, ...]
 
 
-class CiderD:
+class CiderD(Metric):
     """CIDEr-D, from 0 to 10. The value of the set is the mean of the items; one clip alone scores 0 (all idf are 0)."""
 
     names = ("CIDEr-D",)
 
-    def score(self, captions: Tokenised) -> Result:
+    def score(self, captions: Captions) -> Result:
         """CIDEr-D of every item, and their mean."""
         weights = Weights(captions.refs)
         items = []

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from espret.errors import EspretError
 from espret.scoring.cider import ORDER, SCALE, SIGMA, Ngram, Vector, Weights
-from espret.scoring.ptb import tokenise
-from espret.scoring.spice import SceneGraphs, tuples_of
+from espret.scoring.ptb.tokenizer import tokenise
+from espret.scoring.spice.metric import SceneGraphs, tuples_of
 
 Floats = npt.NDArray[np.float64]
 

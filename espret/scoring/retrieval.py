@@ -29,12 +29,14 @@ BLOCK = 1 << 22  # matrix elements worked on at a time
 class RetrievalScores:
     """`metrics`: "t2a/R@1", ..., "a2t/MeanR"; R@k and mAP@10 in percent, ranks from 1.
 
-    `t2a_ranks` has one rank a caption; `a2t_ranks` one a clip that has captions, in the order of the columns.
+    `t2a_ranks` has one rank a caption; `a2t_ranks` one a clip that has captions, in the order of the columns: that of
+    the clip's best caption. `a2t_own_ranks` has each caption's rank among all for its clip.
     """
 
     metrics: dict[str, float]
     t2a_ranks: Floats
     a2t_ranks: Floats
+    a2t_own_ranks: Floats
 
 
 def rank_metrics(
@@ -62,9 +64,28 @@ def rank_metrics(
     own = np.asarray(caption_to_clip, dtype=np.int64)
     _check(sim, own, captions, clips)
     t2a_ranks = _t2a_ranks(sim, own)
-    a2t_ranks, precisions = _a2t(sim, own, a2t_ties == "averaged")
-    metrics = _summary("t2a", t2a_ranks, np.where(t2a_ranks <= DEPTH, 1 / t2a_ranks, 0.0))
-    return RetrievalScores(metrics | _summary("a2t", a2t_ranks, precisions), t2a_ranks, a2t_ranks)
+    a2t_ranks, precisions, own_ranks = _a2t(sim, own, a2t_ties == "averaged")
+    metrics = _summary("t2a", t2a_ranks, t2a_precisions(t2a_ranks)) | _summary("a2t", a2t_ranks, precisions)
+    return RetrievalScores(metrics, t2a_ranks, a2t_ranks, own_ranks)
+
+
+def query_values(ranks: Floats, precisions: Floats) -> dict[str, Floats]:
+    """What the metrics (but for MedR) are means of, from ranks and average precisions of queries [queries]: R@k, 100 or
+    0, mAP@10 in percent, and MeanR."""
+    hits = {k: ranks == 1 if k == 1 else ranks < k + 1 for k in CUTOFFS}
+    recalls = {f"R@{k}": np.where(hit, 100.0, 0.0) for k, hit in hits.items()}
+    return {**recalls, f"mAP@{DEPTH}": 100 * precisions, "MeanR": ranks}
+
+
+def t2a_precisions(ranks: Floats) -> Floats:
+    """Average precision at DEPTH of queries with one right answer each, from its ranks. [queries]"""
+    return np.where(ranks <= DEPTH, 1 / ranks, 0.0)
+
+
+def a2t_precision(ranks: Floats) -> float:
+    """Average precision at DEPTH of one query, from the ascending ranks of all its right answers."""
+    hits = np.flatnonzero(ranks <= DEPTH)
+    return float(((hits + 1) / ranks[hits]).sum() / min(len(ranks), DEPTH))
 
 
 def top(sim: Similarity, depth: int = DEPTH) -> Ints:
@@ -111,20 +132,21 @@ def _t2a_ranks(sim: Similarity, own: Ints) -> Floats:
     return ranks
 
 
-def _a2t(sim: Similarity, own: Ints, averaged: bool) -> tuple[Floats, Floats]:
-    """Of each clip with captions: the rank of its best caption, and the average precision at DEPTH."""
+def _a2t(sim: Similarity, own: Ints, averaged: bool) -> tuple[Floats, Floats, Floats]:
+    """Of each clip with captions: the rank of its best caption, and the average precision at DEPTH; of each caption:
+    its rank for its clip, those of equal similarity in the order of the rows."""
     by_clip = np.argsort(own, kind="stable")
     clips, starts = np.unique(own[by_clip], return_index=True)
     groups = np.split(by_clip, starts[1:])
-    best, precisions = np.empty(len(clips)), np.empty(len(clips))
+    best, precisions, own_ranks = np.empty(len(clips)), np.empty(len(clips)), np.empty(len(own))
     for some in _blocks(len(clips), sim.shape[0]):
         columns = np.ascontiguousarray(np.asarray(sim[:, clips[some]]).T)
         for i, column in enumerate(columns, some.start):
             ranks = _own_ranks(column, groups[i])
             best[i] = _best_averaged(column, groups[i]) if averaged else ranks[0]
-            hits = np.flatnonzero(ranks <= DEPTH)
-            precisions[i] = ((hits + 1) / ranks[hits]).sum() / min(len(ranks), DEPTH)
-    return best, precisions
+            precisions[i] = a2t_precision(ranks)
+            own_ranks[groups[i][np.argsort(-column[groups[i]], kind="stable")]] = ranks
+    return best, precisions, own_ranks
 
 
 def _own_ranks(column: Similarity, own: Ints) -> Floats:
@@ -145,12 +167,11 @@ def _best_averaged(column: Similarity, own: Ints) -> float:
 
 
 def _summary(direction: str, ranks: Floats, precisions: Floats) -> dict[str, float]:
-    hits = {k: ranks == 1 if k == 1 else ranks < k + 1 for k in CUTOFFS}
-    return {
-        **{f"{direction}/R@{k}": 100 * float(np.mean(hit)) for k, hit in hits.items()},
-        f"{direction}/mAP@{DEPTH}": 100 * float(np.mean(precisions)),
+    means = {name: float(np.mean(values)) for name, values in query_values(ranks, precisions).items()}
+    mean_rank = means.pop("MeanR")  # listed last
+    return {f"{direction}/{name}": value for name, value in means.items()} | {
         f"{direction}/MedR": float(np.median(ranks)),
-        f"{direction}/MeanR": float(np.mean(ranks)),
+        f"{direction}/MeanR": mean_rank,
     }
 
 

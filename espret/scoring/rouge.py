@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from espret.scoring.metric import Result, Tokenised, mean
+from espret.scoring.metric import Captions, Metric, Result, mean
 
 BETA = 1.2
 
 
-class RougeL:
+class RougeL(Metric):
     """ROUGE-L. The value of the set is the mean of the items."""
 
     names = ("ROUGE-L",)
 
-    def score(self, captions: Tokenised) -> Result:
+    def score(self, captions: Captions) -> Result:
         """ROUGE-L of every item, as fractions, and their mean; an empty candidate scores 0."""
         items = [_rouge(hyp, refs) for hyp, refs in zip(captions.hyps, captions.refs)]
         return Result({"ROUGE-L": mean(items)}, {"ROUGE-L": items})

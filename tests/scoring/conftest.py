@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from espret.scoring import install
+from espret.scoring.spice import install
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "scoring"
 

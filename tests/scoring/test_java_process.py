@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from espret.scoring import install, spice
 from espret.scoring.java import jars
-from espret.scoring.store import Store
+from espret.scoring.spice import install
+from espret.scoring.spice import metric as spice
+from espret.scoring.spice.store import Store
 
 EVALUATE = """
 from espret.scoring import java
@@ -20,7 +21,7 @@ folder = {jars!r}
 if folder:
     from pathlib import Path
     java.jars = lambda: Path(folder)
-    from espret.scoring import spice
+    from espret.scoring.spice import metric as spice
     spice.jars = java.jars
 from espret.scoring.captions import evaluate
 scores = evaluate({{"a": "A dog barks.", "b": "Rain falls"}}, {{"a": ["a dog is barking"], "b": ["heavy rain falls"]}})
@@ -81,8 +82,8 @@ def test_a_caption_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 PARSE = """
 import sys
 from pathlib import Path
-from espret.scoring import spice
-from espret.scoring.store import Store
+from espret.scoring.spice import metric as spice
+from espret.scoring.spice.store import Store
 store = Store(Path(sys.argv[1]), "test")
 print("ready", flush=True)
 try:
@@ -99,7 +100,8 @@ def test_ctrl_c_stops_a_long_parse_and_keeps_what_is_done(tmp_path: Path) -> Non
     with subprocess.Popen([sys.executable, "-c", PARSE, str(path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stdout.readline() == "ready\n"
         store = Store(path, "test")
-        done = [f"a dog number {i} barks at the big red car of a man in the park" for i in range(10)]
+        # The longest are parsed first.
+        done = [f"a dog number {i} barks at the big red car of a man in the park" for i in range(19990, 20000)]
         deadline = time.monotonic() + 120
         while len(store.get(done)) < 10 and time.monotonic() < deadline:
             time.sleep(0.2)

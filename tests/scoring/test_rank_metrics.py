@@ -20,6 +20,7 @@ def test_hand_worked() -> None:
     assert scores.t2a_ranks.tolist() == [1, 3, 1, 2]
     # x: x1 first, x2 third; y: y1 second after x2; z: z1 first.
     assert scores.a2t_ranks.tolist() == [1, 2, 1]
+    assert scores.a2t_own_ranks.tolist() == [1, 3, 2, 1]
     assert scores.metrics["t2a/R@1"] == 50 and scores.metrics["t2a/R@5"] == 100
     assert scores.metrics["t2a/mAP@10"] == pytest.approx(100 * (1 + 1 / 3 + 1 + 1 / 2) / 4)
     assert scores.metrics["a2t/mAP@10"] == pytest.approx(100 * ((1 + 2 / 3) / 2 + 1 / 2 + 1) / 3)

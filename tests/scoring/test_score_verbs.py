@@ -10,7 +10,7 @@ import pytest
 from espret.bin import main
 from espret.data.datadir import DataDir
 from espret.files import read_json, read_jsonl, write_jsonl
-from espret.scoring import install
+from espret.scoring.spice import install
 
 CAPTIONS = {"a-1": "a dog is barking", "a-2": "the dog barks", "b-1": "rain on a roof", "c-1": "bells ring"}
 CAP2UTT = {caption: caption[0] for caption in CAPTIONS}

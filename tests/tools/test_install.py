@@ -82,7 +82,8 @@ def test_the_torch_of_a_virtual_environment_is_used(install, own, tmp_path):
     assert f"using the torch of {own}" in done.stderr and "pip failed" in done.stderr
     ours = tmp_path / COPY / "tools/venv/bin/python3"
     # In the environment of path.sh, here a caller's locale that is plain C notwithstanding.
-    words = ["bash", "-c", '. "$1"; "$2" -c "import torch; print(torch.__version__)"', "-", str(ROOT / "path.sh"), str(ours)]
+    shell = '. "$1"; "$2" -c "import torch; print(torch.__version__)"'
+    words = ["bash", "-c", shell, "-", str(ROOT / "path.sh"), str(ours)]
     environ = {**os.environ, "LC_ALL": "C", "ESPRET_PYTHON": sys.executable}
     found = subprocess.run(words, env=environ, capture_output=True, text=True)
     assert found.stdout == "my own\n", found.stderr

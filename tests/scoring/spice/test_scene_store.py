@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from espret.scoring.store import Store
+from espret.scoring.spice.store import Store
 
 WRITER = """
 import sys
 from pathlib import Path
-from espret.scoring.store import Store
+from espret.scoring.spice.store import Store
 store = Store(Path(sys.argv[1]), "parser")
 for number in range(int(sys.argv[3])):
     store.put({f"{sys.argv[2]} {number} {i}": [["dog", "big"], [str(number), str(i)]] for i in range(50)})

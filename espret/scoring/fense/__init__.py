@@ -1,0 +1,1 @@
+"""Sentence-BERT similarity and fluency errors: FENSE's parts."""

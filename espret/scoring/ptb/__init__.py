@@ -1,0 +1,1 @@
+"""The tokenisation under every caption metric (CoreNLP's PTBTokenizer) in Python."""

@@ -1,0 +1,1 @@
+"""Whether systems differ: score directories read back, intervals and tests."""
