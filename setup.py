@@ -38,6 +38,7 @@ setup(
         "JPype1",
         "pycocoevalcap",
         "jgo",
+        "numba",  # SPICE's parser, compiled
         # Their networks (Sentence-BERT, the detector of fluency errors).
         "transformers",
     ],

@@ -81,12 +81,16 @@ def read_jsonl(path: str | os.PathLike[str]) -> list[Any]:
     """The JSON values in `path`, one a line. Raises EspretError naming file and line of the first malformed one."""
     rows = []
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, "rb") as stream:  # not as text, in which a decoding error would name no line
             for number, line in enumerate(stream, 1):
                 try:
-                    rows.append(json.loads(line))
-                except json.JSONDecodeError as error:
-                    raise EspretError(f"{path}:{number}: not JSON: {error.msg}: {line.strip()[:80]!r}") from None
+                    rows.append(json.loads(line.decode("utf-8")))
+                except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number or nesting out of bounds
+                    reason = getattr(error, "msg", error)
+                    found = line.strip()[:80].decode("utf-8", "backslashreplace")
+                    raise EspretError(
+                        f"{path}:{number}: not JSON: {reason}: {found!r}; expected a value a line"
+                    ) from None
     except FileNotFoundError:
         raise EspretError(f"{path}: no such file") from None
     return rows

@@ -123,6 +123,12 @@ install_spice() {
   fi
 }
 
+# What METEOR would make at the first scoring: an index of its paraphrases.
+prepare_scoring() {
+  say "preparing METEOR (15 s)"
+  "${venv}/bin/python3" -m espret.scoring.meteor.prepare || say "warning: METEOR will be prepared when it first scores"
+}
+
 python='' force=false print_bin=false
 while (($#)); do
   case "$1" in
@@ -158,6 +164,7 @@ if ! is_installed; then
   remove_torn_packages
   install_packages >&2
   install_spice >&2
+  prepare_scoring >&2
   wanted_stamp >"${stamp}.tmp"
   mv "${stamp}.tmp" "${stamp}"
   say "done: $("${venv}/bin/python3" -c 'import espret; print("espret", espret.__version__)') in ${venv}"

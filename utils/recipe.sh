@@ -1,5 +1,5 @@
-# shellcheck shell=bash disable=SC2086,SC2154
-# SC2086: runners and lists are words on purpose (`cpu_cmd="run.py --mem 4G"`); SC2154: option sets the variables.
+# shellcheck shell=bash disable=SC2086,SC2154,SC2206
+# SC2086, SC2206: runners and lists are words on purpose (`cpu_cmd="run.py --mem 4G"`); SC2154: option sets the variables.
 #
 # The stages that every recipe shares, from a corpus to a results table. A recipe's run.sh sources this file with the
 # facts of its corpus and the user's options, which come last and win:
@@ -23,6 +23,8 @@ option skip_stages "" "stages to leave out, e.g. \"1 2\""
 option task "retrieval captioning" "tasks to run"
 option nj 2 "parallel CPU jobs of stages 0 and 1"
 option inference_nj 2 "parallel jobs of stage 4"
+option parse_nj 1 "parallel jobs that parse captions for SPICE in stage 5, each on all cores it gets; for clusters"
+option caption_metrics "" "metrics of captions, e.g. \"CIDEr-D SPIDEr SPIDEr-max\"; empty: the usual ones"
 option ngpu 0 "GPUs a node for training; 0: train on CPU"
 option num_nodes 1 "nodes for training (Slurm)"
 option gpu_inference false "decode on GPUs (one a job)"
@@ -43,7 +45,7 @@ option status false "show each stage: done, stale, running, failed"
 option list false "list the stages, what they read and leave"
 parse_options "$@"
 
-for name in stage stop_stage nj inference_nj ngpu num_nodes allow_missing; do
+for name in stage stop_stage nj inference_nj parse_nj ngpu num_nodes allow_missing; do
   [[ "${!name}" =~ ^(0|[1-9][0-9]*)$ ]] || option_error "--${name//_/-} is a number, not '${!name}'"
 done
 for name in seeds test_sets task; do
@@ -56,7 +58,9 @@ for name in ${task}; do
   [[ "${name}" == retrieval || "${name}" == captioning ]] ||
     option_error "--task is retrieval, captioning or both, not '${name}'"
 done
-if ((nj == 0 || inference_nj == 0)); then option_error "--nj and --inference-nj are at least 1"; fi
+if ((nj == 0 || inference_nj == 0 || parse_nj == 0)); then
+  option_error "--nj, --inference-nj and --parse-nj are at least 1"
+fi
 if ((num_nodes > 1 && ngpu == 0)); then option_error "--num-nodes ${num_nodes} needs --ngpu (GPUs a node)"; fi
 
 if [[ "${python}" != python3 ]]; then # the user's own, used as it is
@@ -195,14 +199,19 @@ scores=()
 for system in "${systems[@]}"; do
   for seed in ${seeds}; do
     for split in "${tests[@]}"; do
-      exp=${expdir}/${system}/seed${seed}
+      exp=${expdir}/${system}/seed${seed} parse=()
       if [[ "${task_of[${system}]}" == captioning ]]; then
-        score=(score-captions --allow-unavailable --hyp "${exp}/decode_${split}/hyp.jsonl" --ref "data/${split}")
+        captions=(--hyp "${exp}/decode_${split}/hyp.jsonl" --ref "data/${split}")
+        score=(score-captions --allow-unavailable "${captions[@]}" ${caption_metrics:+--metrics ${caption_metrics}})
+        if ((parse_nj > 1)); then # else score-captions parses
+          parse=(${cpu_cmd} JOB=1:${parse_nj} "${log}/parse.JOB.log"
+            espret parse-captions "${captions[@]}" --shard JOB/${parse_nj} --then)
+        fi
       else
         score=(score-retrieval --decode "${exp}/decode_${split}" --data "data/${split}")
       fi
       step to "${exp}/score_${split}" from "${exp}/decode_${split}" from "data/${split}" \
-        -- ${cpu_cmd} "${log}/score.log" \
+        -- "${parse[@]}" ${cpu_cmd} "${log}/score.log" \
         espret "${score[@]}" --out "${out}"
       scores+=("${exp}/score_${split}")
     done

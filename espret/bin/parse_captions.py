@@ -10,7 +10,7 @@ import argparse
 
 from espret.bin import parser
 from espret.data.split import shard
-from espret.scoring.inputs import read_hyps, read_nbest, read_references
+from espret.scoring.inputs import positive, read_hyps, read_nbest, read_references
 from espret.scoring.ptb.tokenizer import tokenise
 from espret.scoring.spice.metric import tuples_of
 
@@ -37,5 +37,5 @@ def _options(argv: list[str]) -> argparse.Namespace:
     options.add_argument("--nbest", action="store_true", help="the nbest of their rows too (for SPIDEr-max)")
     options.add_argument("--ref", nargs="*", default=[], help="data directories with captions")
     options.add_argument("--shard", default="1/1", help="J/N: this job's share of the captions")
-    options.add_argument("--threads", type=int, help="parser threads; the cores that this process may use")
+    options.add_argument("--threads", type=positive, help="parser threads; the cores that this process may use")
     return options.parse_args(argv)

@@ -14,15 +14,20 @@ from typing import Any
 from espret.errors import EspretError
 from espret.files import sha256_file
 from espret.recipe.plan import Step
+from espret.scoring.fense import install as fense
 from espret.scoring.spice import install as spice
 
 # Options of the verbs that do not change what comes out; `--config` is covered by the step's `conf` sections.
 RUN_ONLY = {"--shard", "--ngpu", "--num-nodes", "--num-workers", "--config"}
+# Verbs that make nothing but what the next one would make itself.
+AHEAD = {"parse-captions"}
 
 
 def command_words(command: list[str]) -> list[str]:
     """The part of a command that decides its outputs: from the verb on, without runner, log and RUN_ONLY options."""
     words = command[command.index("espret") :] if "espret" in command else list(command)
+    if len(words) > 1 and words[1] in AHEAD:
+        return []
     kept: list[str] = []
     skip = False
     for word in words:
@@ -41,8 +46,10 @@ def fingerprint(step: Step, inputs: dict[str, str | None]) -> dict[str, Any]:
     for entry in step.conf:
         _merge(conf, section(entry), entry, step)
     if any("score-captions" in command for command in step.commands):
-        # Installing the parser later makes SPIDEr available: a score without it is then out of date.
+        # What is installed later makes more metrics available: a score without them is then out of date.
         conf["SPICE parser"] = "installed" if spice.installed() else "missing"
+        if fense.installed():
+            conf["FENSE networks"] = "installed"
     commands = [word for command in step.commands for word in command_words(command)]
     return {"command": commands, "conf": conf, "inputs": inputs}
 

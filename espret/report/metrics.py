@@ -21,6 +21,7 @@ class Column:
     name: str
     digits: int
     group: str = ""
+    always: bool = True  # else only in tables some of whose systems have it
 
     @property
     def title(self) -> str:
@@ -39,7 +40,10 @@ def _direction(group: str) -> list[Column]:
 
 COLUMNS: dict[str, list[Column]] = {
     RETRIEVAL: _direction("t2a") + _direction("a2t"),
-    CAPTIONING: [Column(name, name, 3) for name in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr-D", "SPICE", "SPIDEr")],
+    CAPTIONING: [
+        *(Column(name, name, 3) for name in ("BLEU-4", "METEOR", "ROUGE-L", "CIDEr-D", "SPICE", "SPIDEr")),
+        *(Column(name, name, 3, always=False) for name in ("SPIDEr-max", "SPIDEr-FL", "FENSE")),
+    ],
 }
 
 UNITS = {

@@ -96,7 +96,8 @@ def tables(rows: Iterable[Row]) -> list[Table]:
         groups.setdefault(key, []).append(row)
     made = []
     for (corpus, task, split, variant, sha, n_clips, n_captions), members in sorted(groups.items()):
-        columns = COLUMNS[TASKS[task]]
+        scored = {row.metric for row in members}
+        columns = [column for column in COLUMNS[TASKS[task]] if column.always or column.metric in scored]
         table = Table(corpus, TASKS[task], split, variant or None, sha, n_clips, n_captions, columns)
         for system in sorted({row.system for row in members}):
             _add_line(table, system, [row for row in members if row.system == system])

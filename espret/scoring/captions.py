@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from espret.data.tables import is_utf8
 from espret.errors import EspretError, nearest
 from espret.scoring import METRICS
 from espret.scoring.metric import Captions, Metric, Settings, Unavailable, mean
@@ -67,11 +68,13 @@ def evaluate(
     already: the tokenizer is not idempotent. `nbest` is clip -> several candidates, as many for every clip, for
     SPIDEr-max: the SPIDEr of each clip's best candidate (Labbé et al. 2022).
 
+    Lone surrogates are read as U+FFFD by the tokenizer and refused with `tokenised`.
+
     Raises EspretError for an unknown metric, for clips that are missing or too many (the document frequencies of
     CIDEr-D are those of the set, so a subset is not scored), for a clip without references, and for an empty set.
     """
     wanted = _with_parts(metrics)
-    _check(hyps, refs)
+    check_clips(hyps, refs)
     ids = sorted(refs)
     captions = _tokenise(ids, hyps, refs, tokenised)
     scores = CaptionScores({}, {utt: {} for utt in ids})
@@ -82,7 +85,7 @@ def evaluate(
         if name in wanted:
             _derive(name, scores)
     if "SPIDEr-max" in wanted:
-        _spider_max(_nbest(ids, nbest, tokenised), captions, scores)
+        _spider_max(_nbest(ids, nbest, tokenised), captions, scores, settings)
     if "vocabulary" in wanted:
         scores.corpus["vocabulary"] = len({word for hyp in captions.hyps for word in hyp.split()})
     return scores
@@ -99,33 +102,46 @@ def _with_parts(metrics: Iterable[str]) -> set[str]:
     return wanted
 
 
-def _check(hyps: Mapping[str, str], refs: Mapping[str, Sequence[str]]) -> None:
+def check_clips(hyps: Mapping[str, str], refs: Mapping[str, Sequence[str]], where: str = "") -> None:
+    """Refuse sets of clips that are not the same, or without references. `where` begins the EspretError's message."""
     if not refs:
-        raise EspretError("no clips to score: the references are empty")
+        raise EspretError(f"{where}no clips to score: the references are empty")
+    if written := {utt for utt, captions in refs.items() if isinstance(captions, str)}:
+        raise EspretError(f"{where}the references of {_some(written)} are one string; expected a list of strings")
+    problems = []
     for problem, ids in (
         ("have references but no caption", refs.keys() - hyps.keys()),
         ("have a caption but no references", hyps.keys() - refs.keys()),
         ("have an empty list of references", {utt for utt, captions in refs.items() if not captions}),
     ):
         if ids:
-            raise EspretError(
-                f"{len(ids)} of {len(refs)} clips {problem}: {_some(ids)}; scores are of a whole set, never of a part"
-            )
+            problems.append(f"{len(ids)} of {len(refs)} clips {problem}: {_some(ids)}; ")
+    if problems:
+        raise EspretError(f"{where}{''.join(problems)}scores are of a whole set, never of a part")
 
 
 def _some(ids: Iterable[str]) -> str:
     ordered = sorted(ids)
-    return ", ".join(ordered[:5]) + (", ..." if len(ordered) > 5 else "")
+    return ", ".join(f"{one:.80}" if one.isprintable() else f"{one!r:.80}" for one in ordered[:5]) + (
+        ", ..." if len(ordered) > 5 else ""
+    )
 
 
 def _tokenise(ids: list[str], hyps: Mapping[str, str], refs: Mapping[str, Sequence[str]], tokenised: bool) -> Captions:
     raw_hyps, raw_refs = [hyps[utt] for utt in ids], [list(refs[utt]) for utt in ids]
     if tokenised:
+        _refuse_surrogates(ids, raw_hyps, raw_refs)
         return Captions(ids, raw_hyps, raw_refs, raw_hyps, raw_refs)
     tokens = _tokens([*raw_hyps, *(ref for captions in raw_refs for ref in captions)])
     return Captions(
         ids, [tokens[hyp] for hyp in raw_hyps], [[tokens[ref] for ref in of] for of in raw_refs], raw_hyps, raw_refs
     )
+
+
+def _refuse_surrogates(ids: list[str], hyps: list[str], refs: list[list[str]]) -> None:
+    for utt, hyp, of in zip(ids, hyps, refs):
+        if wrong := [caption for caption in (hyp, *of) if not is_utf8(caption)]:
+            raise EspretError(f"{utt}: {wrong[0]!r:.80} has a lone surrogate, which is no character; remove it")
 
 
 def _tokens(captions: Iterable[str]) -> dict[str, str]:
@@ -191,9 +207,9 @@ def _derive(name: str, scores: CaptionScores) -> None:
     scores.corpus[name] = mean(values)
 
 
-def _spider_max(ranks: list[list[str]], captions: Captions, scores: CaptionScores) -> None:
+def _spider_max(ranks: list[list[str]], captions: Captions, scores: CaptionScores, settings: Settings | None) -> None:
     (first, second), combine = DERIVED["SPIDEr"]
-    metrics = [METRICS.load(part)() for part in (first, second)]
+    metrics = [METRICS.load(part)(settings) for part in (first, second)]
     best = [0.0] * len(captions.ids)
     for hyps in ranks:
         try:

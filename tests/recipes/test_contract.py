@@ -47,6 +47,14 @@ def test_list_and_dry_run(recipe, environment):
 
 
 @each
+def test_captions_are_parsed_by_an_array_and_scored_with_the_metrics_asked_for(recipe, environment):
+    options = ("--dry-run", "--force", "--parse-nj", "3", "--caption-metrics", "CIDEr-D SPIDEr-max")
+    planned = run_recipe(recipe, environment, *options)
+    assert re.search(r"JOB=1:3 \S+/parse\.JOB\.log espret parse-captions .* --shard JOB/3$", planned, re.M)
+    assert re.search(r"espret score-captions .* --metrics CIDEr-D SPIDEr-max --out", planned)
+
+
+@each
 def test_wrong_options(recipe, environment):
     assert "did you mean --stop-stage?" in run_recipe(recipe, environment, "--stop-stag", "3", status=2)
     assert "'two'" in run_recipe(recipe, environment, "--nj", "two", status=2)

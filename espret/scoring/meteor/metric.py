@@ -54,8 +54,10 @@ class Meteor(Metric):
         ours = _Scorer(captions, index, powers) if index else None
         total = [0.0] * (CHUNKS + 3)
         items, rows = [], []
-        for utt, hyp, refs in zip(captions.ids, captions.hyps, captions.refs):
-            row = (ours and ours.best(hyp, refs)) or meteor_java.statistics(utt, hyp, refs)
+        asked = list(zip(captions.ids, captions.hyps, captions.refs))
+        known = [ours.best(hyp, refs) if ours else None for _, hyp, refs in asked]
+        java = iter(meteor_java.statistics_of([item for item, row in zip(asked, known) if row is None]))
+        for row in (next(java) if one is None else one for one in known):
             summands = _summands(row)
             items.append(_value(summands, powers))
             rows.append(summands)

@@ -10,6 +10,7 @@ import gzip
 import os
 import shutil
 import struct
+import sys
 import zlib
 from array import array
 from collections import defaultdict
@@ -135,6 +136,7 @@ def _name(table: Path) -> str:
 
 
 def _keep(table: Path, place: Path) -> None:
+    print(f"METEOR: making an index of its paraphrases (once, about 15 s) in {place}", file=sys.stderr, flush=True)
     partial = place.with_name(f"{place.name}.{os.urandom(6).hex()}{PARTIAL}")
     partial.mkdir(parents=True)
     try:

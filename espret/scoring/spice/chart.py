@@ -106,9 +106,10 @@ class Chart:
             self._scores = np.empty((cells, self._scores.shape[1]), np.float32)
             self._active = np.empty(max(self._active.size, cells * _ROOM, 2 * len(self._kinds)), np.uint32)
         scores = self._scores[:cells]
-        scores.fill(-np.inf)
         for at, (states, values) in enumerate(words):
-            scores[at * n - at * (at - 1) // 2, states] = values
+            row = scores[at * n - at * (at - 1) // 2]
+            row.fill(-np.inf)
+            row[states] = values
         return scores
 
 
@@ -176,10 +177,12 @@ def _fill(scores, n, left_start, left, right_start, right, closure_start, closur
     for width in range(1, n + 1):
         for start in range(n - width + 1):
             end = start + width
-            if end == n and start > 0 and width > 1:
-                continue
             here = _cell(start, end, n)
             into = scores[here]
+            if width > 1:
+                into[:] = -np.inf
+                if end == n and start > 0:
+                    continue
             for middle in range(start + 1, end):
                 a, b = _cell(start, middle, n), _cell(middle, end, n)
                 _by_left(into, active[bounds[a, 0] : bounds[a, 1]], scores[a], scores[b], left_start, left)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import importlib.util
 import threading
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ class Models:
     """What all threads share: the pipeline, its parts, its grammar, and the cells of the words seen so far."""
 
     def __init__(self, tools: Loader) -> None:
+        # Both take a while and do not need each other.
+        threading.Thread(target=_import_chart, daemon=True).start()
         self._tools = tools
         properties = start().JClass("java.util.Properties")()
         # SPICE asks for named entities too and never reads them; without them it starts in a second and needs 2 GB.
@@ -83,6 +86,11 @@ class Models:
         self._utilities.fillInParseAnnotations(False, False, self._structures, sentence, trees, self._extras)
         structure = self._structures.newGrammaticalStructure(tree)
         sentence.set(self._graph_key, self._graphs.generateCCProcessedDependencies(structure, self._extras))
+
+
+def _import_chart() -> None:
+    if importlib.util.find_spec("numba") is not None:
+        importlib.import_module("espret.scoring.spice.chart")
 
 
 _long_sentences = threading.Lock()

@@ -106,15 +106,15 @@ def _build(target: Path) -> None:
     partial = target / f"{VERSION}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    shutil.copyfile(_fetch(CODE, repository), partial / CODE_JAR)
-    _extract(_fetch(MODELS, repository), partial / "models")
+    shutil.copyfile(fetch_artifact(CODE, repository), partial / CODE_JAR)
+    _extract(fetch_artifact(MODELS, repository), partial / "models")
     installation.write_record(partial, [path for path in partial.rglob("*") if path.is_file()])
     shutil.rmtree(target / VERSION, ignore_errors=True)  # a damaged one
     os.replace(partial, target / VERSION)
     shutil.rmtree(repository)
 
 
-def _fetch(artifact: Artifact, target: Path) -> Path:
+def fetch_artifact(artifact: Artifact, target: Path) -> Path:
     """The artifact's file, from the first repository that brings it; what an earlier call brought is used."""
     problems = []
     for repository in _remotes().values():

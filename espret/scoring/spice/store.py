@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shlex
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -56,7 +57,8 @@ class Store:
             try:
                 database.executemany("INSERT OR IGNORE INTO parse VALUES (?, ?)", rows)
             except BaseException:
-                database.execute("ROLLBACK")
+                if database.in_transaction:  # SQLite has ended it itself where the disk is full
+                    database.execute("ROLLBACK")
                 raise
             database.execute("COMMIT")
 
@@ -80,9 +82,10 @@ class Store:
             yield
         except _Closed:
             return
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: a row that is not JSON
             self.close()
-            print(f"espret: warning: parses are not kept in {self._path}: {error}", file=sys.stderr)
+            mend = f"make room or rights there, or if it is damaged: rm {shlex.quote(str(self._path))}"
+            print(f"espret: warning: parses are not kept in {self._path}: {error}; mend: {mend}", file=sys.stderr)
 
 
 class _Closed(Exception):
