@@ -81,7 +81,10 @@ def start() -> Any:
                         *_options(home), jvmpath=str(library), classpath=[str(meteor_jar())], interrupt=False
                     )
             except (OSError, RuntimeError, ValueError) as error:
-                raise Unavailable(f"Java in {home} does not start: {error}; {MEND}") from None
+                mend = MEND
+                if "ESPRET_JAVA_HOME" in os.environ:
+                    mend = "unset ESPRET_JAVA_HOME, or let it name the folder of a Java (11 to 25)"
+                raise Unavailable(f"Java in {home} does not start: {error}; {mend}") from None
             _silence()
     return jpype
 

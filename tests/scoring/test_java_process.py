@@ -1,6 +1,7 @@
 """Java in a process of its own: odd paths, no files left behind, Ctrl-C, and parses that are made once."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -64,6 +65,25 @@ def test_paths_with_blanks_quotes_and_letters(tmp_path: Path) -> None:
     plain = evaluated(install.home(), None, tmp_path / "t1")
     assert evaluated(odd / "spice", tools, tmp_path / "t2") == plain
     assert (odd / "spice" / "scene_graphs.sqlite").stat().st_size > 0
+
+
+@pytest.mark.java
+def test_another_java_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Path(shutil.which("java") or "/none/bin/java").resolve().parents[1]
+    release = other / "release"
+    if not release.is_file() or not re.search(r'^JAVA_VERSION="(1[1-9]|2\d)', release.read_text(), re.M):
+        pytest.skip("no other Java from 11 on this machine")
+    linked(install.home() / install.VERSION, tmp_path / "spice" / install.VERSION)
+    plain = evaluated(install.home(), None, tmp_path / "t1")
+    monkeypatch.setenv("ESPRET_JAVA_HOME", str(other))
+    assert evaluated(tmp_path / "spice", None, tmp_path / "t2") == plain
+
+
+def test_a_java_that_is_not_there() -> None:
+    program = "from espret.scoring.java import start; start()"
+    environment = {**os.environ, "ESPRET_JAVA_HOME": "/no/such"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert "Java in /no/such does not start" in done.stderr and "unset ESPRET_JAVA_HOME" in done.stderr
 
 
 @pytest.mark.java
