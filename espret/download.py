@@ -152,6 +152,12 @@ def _attempt(remote: Remote, part: IO[bytes], timeout: float) -> None:
         requests.exceptions.MissingSchema,
     ) as error:
         raise EspretError(f"not an address to download from: {error}") from None
+    except requests.exceptions.SSLError as error:
+        if "CERTIFICATE_VERIFY_FAILED" not in str(error):
+            raise _Passing(f"{type(error).__name__}: {error}") from None
+        host = urlsplit(remote.url).hostname
+        mend = "where your site has certificates of its own, let REQUESTS_CA_BUNDLE name their file"
+        raise EspretError(f"could not fetch {remote.url}: the certificate of {host} is not trusted; {mend}") from None
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _Passing(f"{type(error).__name__}: {error}") from None
     if problem := difference(path, expected):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from web_server import Web, serving
 
 from espret.download import NotThere, Remote, fetch
@@ -159,3 +160,16 @@ def test_several_processes_fetch_it_once(web: Web, tmp_path: Path) -> None:
         worker.join()
     assert (tmp_path / "x").read_bytes() == DATA
     assert web.counts(NAME) == 2
+
+
+def test_a_certificate_that_is_not_trusted_is_not_tried_again(tmp_path, monkeypatch):
+    asked = []
+
+    def get(url, **_):
+        asked.append(url)
+        raise requests.exceptions.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate in chain")
+
+    monkeypatch.setattr(requests, "get", get)
+    with pytest.raises(EspretError, match=r"certificate of example\.org is not trusted; .* REQUESTS_CA_BUNDLE"):
+        fetch(Remote("https://example.org/x"), tmp_path / "x")
+    assert len(asked) == 1 and not list(tmp_path.iterdir())
