@@ -116,7 +116,11 @@ class Chart:
 # The compiled part. Its callers give arrays of the types above.
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` compiled when it is first called, kept on disk, and run without Python's lock."""
-    done: Callable[..., Any] = numba.njit(cache=True, nogil=True)(function)
+    done: Callable[..., Any]
+    try:
+        done = numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # nowhere to keep it: neither this folder nor the user's may be written to
+        done = numba.njit(nogil=True)(function)
     return done
 
 
