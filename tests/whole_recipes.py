@@ -9,7 +9,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 COPIED = ("path.sh", "cmd.sh", "egs", "utils", "tools/install.sh", "tools/requirements.lock", "setup.py")
 MADE = shutil.ignore_patterns(
-    "data", "dump", "exp", ".espret", "results.jsonl", "RESULTS.md", "report.html", "*.partial"
+    "data", "dump", "exp", ".espret", "downloads", "results.jsonl", "RESULTS.md", "report.html", "*.partial"
 )
 
 
@@ -39,11 +39,11 @@ def run_recipe(recipe: Path, environment: dict[str, str], *options: str, status:
     return done.stdout
 
 
-def shorten(recipe: Path, epochs: int) -> list[str]:
+def shorten(recipe: Path, epochs: int, name: str = "mini") -> list[str]:
     """Options for systems that train only `epochs` epochs: copies of the recipe's own with that one number changed."""
     options = []
     for task in ("retrieval", "captioning"):
-        system = yaml.safe_load((recipe / f"conf/{task}/mini.yaml").read_text())
+        system = yaml.safe_load((recipe / f"conf/{task}/{name}.yaml").read_text())
         system["train"]["epochs"] = epochs
         (recipe / f"conf/{task}/short.yaml").write_text(yaml.safe_dump(system, sort_keys=False))
         options += [f"--{task}-config", f"conf/{task}/short.yaml"]

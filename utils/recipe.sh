@@ -33,11 +33,20 @@ option dumpdir dump "folder for features and text"
 option expdir exp "folder for experiments"
 option retrieval_config "" "retrieval systems: YAML files"
 option captioning_config "" "captioning systems: YAML files"
-option train_set train "training set, a folder in data/"
+option train_set train "training set, a folder in data/; a mix of several: train+wavcaps"
 option valid_set valid "validation set"
 option test_sets test "test sets, e.g. \"test_a test_b\""
-option local_data local/data.py "the corpus' clips: a file with a function clips()"
-option allow_missing 0 "clips of the corpus that may be missing or damaged"
+option local_data local/data.py "the corpus' clips: a file with CORPORA, or a function clips()"
+option variant "" "variant of the corpus, e.g. v1.ac957; a set's name may say its own: test_ac957"
+option archives "" "folder with the corpus' official files, used instead of downloading them"
+option audio_dir "" "folder with the sound files, used instead of the archives that hold them"
+option downloads downloads "folder for what is downloaded and extracted"
+option sources "" "download table (TSV) whose rows replace the corpus' own: a mirror, a part"
+option bad_caption error "captions that are none: error, drop or keep"
+option youtube false "fetch sound that lies on YouTube, by yt-dlp and ffmpeg"
+option youtube_jobs 4 "clips fetched from YouTube at a time"
+option cookies "" "cookies for yt-dlp: a file, or browser:NAME"
+option allow_missing 0 "clips that may be missing or damaged: a number, or a share of each set, e.g. 15%"
 option python "${ESPRET_PYTHON:-python3}" "interpreter, with espret installed"
 option force false "make the chosen stages again, fresh or not"
 option dry_run false "print the commands, run nothing"
@@ -45,10 +54,10 @@ option status false "show each stage: done, stale, running, failed"
 option list false "list the stages, what they read and leave"
 parse_options "$@"
 
-for name in stage stop_stage nj inference_nj parse_nj ngpu num_nodes allow_missing; do
+for name in stage stop_stage nj inference_nj parse_nj ngpu num_nodes youtube_jobs; do
   [[ "${!name}" =~ ^(0|[1-9][0-9]*)$ ]] || option_error "--${name//_/-} is a number, not '${!name}'"
 done
-for name in seeds test_sets task; do
+for name in seeds test_sets task train_set valid_set; do
   [[ -n "${!name// /}" ]] || option_error "--${name//_/-} is empty"
 done
 for name in skip_stages seeds; do
@@ -58,6 +67,8 @@ for name in ${task}; do
   [[ "${name}" == retrieval || "${name}" == captioning ]] ||
     option_error "--task is retrieval, captioning or both, not '${name}'"
 done
+[[ "${allow_missing}" =~ ^[0-9]+$|^[0-9]+(\.[0-9]+)?%$ ]] ||
+  option_error "--allow-missing is a number of clips, or a share of each set such as 15%, not '${allow_missing}'"
 if ((nj == 0 || inference_nj == 0 || parse_nj == 0)); then
   option_error "--nj, --inference-nj and --parse-nj are at least 1"
 fi
@@ -81,9 +92,12 @@ step() { record @step "$@"; }
 show() { record @show "$@"; } # a command whose output ends the stage, e.g. the results table
 
 read -ra tests <<<"${test_sets}"
-splits=() # each once: the validation set may be a test set too
+splits=() parts=() # each once: the validation set may be a test set too; a mix is made of parts
 for split in "${train_set}" "${valid_set}" "${tests[@]}"; do
   [[ " ${splits[*]-} " == *" ${split} "* ]] || splits+=("${split}")
+  for part in ${split//+/ }; do
+    [[ " ${parts[*]-} " == *" ${part} "* ]] || parts+=("${part}")
+  done
 done
 
 # The systems: task_name, with configuration file, feature and text names.
@@ -116,24 +130,52 @@ else
 fi
 
 # ----------------------------------------------------------------------------------------------------------- stages
-stage 0 data "prepare the corpus: data directories, every clip decoded once"
+stage 0 data "prepare the corpus: files fetched and verified, data directories, every clip decoded once, leaks found"
 outputs=() named=() partial=()
-for split in "${splits[@]}"; do
-  outputs+=(to "data/${split}")
-  named+=(--split "${split}={data/${split}}")
-  partial+=("{data/${split}}")
+for part in "${parts[@]}"; do
+  outputs+=(to "data/${part}")
+  named+=(--split "${part}={data/${part}}")
+  partial+=("{data/${part}}")
 done
-sources=(from "${local_data}") # and the tables beside it, if the recipe keeps such
+inputs=(from "${local_data}") # and the tables beside it, if the recipe keeps such
 for file in "$(dirname "${local_data}")"/*.{csv,tsv,txt,json,jsonl}; do
-  if [[ "${local_data}" == */* && -f "${file}" ]]; then sources+=(from "${file}"); fi
+  if [[ "${local_data}" == */* && -f "${file}" ]]; then inputs+=(from "${file}"); fi
 done
-step "${outputs[@]}" "${sources[@]}" \
-  -- ${cpu_cmd} "${log}/prepare.log" \
-  espret prepare --function "${local_data}" "${named[@]}" --corpus "${corpus}" --work "${log}" --issues data/data_issues.tsv \
+if [[ -f "${sources}" ]]; then inputs+=(from "${sources}"); fi
+corpus_options=(--function "${local_data}" "${named[@]}" --corpus "${corpus}" --downloads "${downloads}"
+  ${variant:+--variant "${variant}"} ${archives:+--archives "${archives}"} ${audio_dir:+--audio-dir "${audio_dir}"}
+  ${sources:+--sources "${sources}"} --bad-caption "${bad_caption}"
+  --youtube "${youtube}" --youtube-jobs ${youtube_jobs} ${cookies:+--cookies "${cookies}"})
+# Files are fetched on this machine: compute nodes often have no connection.
+step "${outputs[@]}" follow "${inputs[@]}" \
+  -- run.py "${log}/fetch.log" espret fetch-corpus "${corpus_options[@]}" \
+  --then ${cpu_cmd} "${log}/prepare.log" \
+  espret prepare "${corpus_options[@]}" --work "${log}" --issues data/data_issues.tsv \
   --then ${cpu_cmd} JOB=1:${nj} "${log}/check_audio.JOB.log" \
   espret check-audio --shard JOB/${nj} --work "${log}" "${partial[@]}" \
   --then ${cpu_cmd} "${log}/finish_data.log" \
   espret finish-data --allow-missing ${allow_missing} --work "${log}" --issues data/data_issues.tsv "${partial[@]}"
+for split in "${splits[@]}"; do
+  if [[ "${split}" == *+* ]]; then
+    mixed=() from_mixed=()
+    for part in ${split//+/ }; do
+      mixed+=("data/${part}") from_mixed+=(from "data/${part}")
+    done
+    step to "data/${split}" "${from_mixed[@]}" \
+      -- ${cpu_cmd} "${log}/combine_data.log" espret combine-data --out "${out}" "${mixed[@]}"
+  fi
+done
+declared=() from_declared=() # overlaps between sets that this recipe knows of
+if [[ -f conf/leaks.yaml ]]; then declared=(--declared conf/leaks.yaml) from_declared=(from conf/leaks.yaml); fi
+held_out=() from_held_out=()
+for split in "${splits[@]}"; do
+  if [[ "${split}" != "${train_set}" ]]; then held_out+=(--test "data/${split}") from_held_out+=(from "data/${split}"); fi
+done
+if ((${#held_out[@]})); then
+  step file data/leaks.json from "data/${train_set}" "${from_held_out[@]}" "${from_declared[@]}" \
+    -- ${cpu_cmd} "${log}/leaks.log" \
+    espret leaks --train "data/${train_set}" "${held_out[@]}" "${declared[@]}" --out "${out}"
+fi
 
 stage 1 features "dump what the systems hear to ark/scp"
 for system in "${systems[@]}"; do
@@ -156,6 +198,10 @@ for system in "${systems[@]}"; do
 done
 
 stage 3 train "train each system, one run a seed"
+check_mix=() # a mix is looked at once more where stage 0 did not make it
+if [[ "${train_set}" == *+* ]] && ((${#held_out[@]})); then
+  check_mix=(${cpu_cmd} "${log}/leaks.log" espret leaks --train "data/${train_set}" "${held_out[@]}" "${declared[@]}" --then)
+fi
 for system in "${systems[@]}"; do
   config=${config_of[${system}]} feats=${feats_of[${system}]} text=${text_of[${system}]}
   for seed in ${seeds}; do
@@ -163,7 +209,7 @@ for system in "${systems[@]}"; do
       from "data/${train_set}" from "data/${valid_set}" \
       from "${feats}/${train_set}" from "${feats}/${valid_set}" from "${text}" \
       conf "${config}:features" conf "${config}:text" conf "${config}:model" conf "${config}:train" \
-      -- ${train_cmd} "${log}/train.log" \
+      -- "${check_mix[@]}" ${train_cmd} "${log}/train.log" \
       "${launch[@]}" espret train --task "${task_of[${system}]}" --config "${config}" --seed ${seed} --ngpu ${ngpu} --num-nodes ${num_nodes} \
       --train-data "data/${train_set}" --train-feats "${feats}/${train_set}" \
       --valid-data "data/${valid_set}" --valid-feats "${feats}/${valid_set}" --text "${text}" --out "${out}"
@@ -210,8 +256,14 @@ for system in "${systems[@]}"; do
       else
         score=(score-retrieval --decode "${exp}/decode_${split}" --data "data/${split}")
       fi
+      overlap=(--)
+      if [[ "${split}" != "${train_set}" ]]; then # what of the test set the system was trained on stands beside its scores
+        overlap=(from "data/${train_set}" "${from_declared[@]}"
+          -- ${cpu_cmd} "${log}/leaks.log"
+          espret leaks --train "data/${train_set}" --test "data/${split}" "${declared[@]}" --out "${out}/leaks.json" --then)
+      fi
       step to "${exp}/score_${split}" from "${exp}/decode_${split}" from "data/${split}" \
-        -- "${parse[@]}" ${cpu_cmd} "${log}/score.log" \
+        "${overlap[@]}" "${parse[@]}" ${cpu_cmd} "${log}/score.log" \
         espret "${score[@]}" --out "${out}"
       scores+=("${exp}/score_${split}")
     done

@@ -13,7 +13,8 @@ from espret.data.finish import finish_data
 
 def main(argv: list[str]) -> int:
     options = parser("finish-data", __doc__)
-    options.add_argument("--allow-missing", type=int, default=0, metavar="N", help="how many clips may go (default 0)")
+    may_go = "how many clips may go, or which share of each split, e.g. 15%% (default 0)"
+    options.add_argument("--allow-missing", default="0", metavar="N", help=may_go)
     options.add_argument("--work", required=True, metavar="DIR", help="where check-audio left its findings")
     options.add_argument("--issues", required=True, metavar="TSV", help="table of clips that cannot be used")
     options.add_argument("dirs", nargs="+", metavar="DIR")

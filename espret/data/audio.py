@@ -29,6 +29,7 @@ BLOCK = 1 << 18  # frames decoded at a time: memory stays bounded however long t
 PREROLL = 32 * 1152  # an mp3 frame may need bytes of some 20 before it, which a seek to it does not fetch
 STRETCH = 1 << 20  # samples resampled at a time
 ZEROS, ROLLOFF = 64, 0.9475937167399596  # of the resampling filter
+SILENT = "digital silence: every sample is 0"
 UNKNOWN = 1 << 62  # libsndfile's frame count for a stream whose header gives none is about 2**63
 
 
@@ -197,18 +198,19 @@ def _resampler(source: int, target: int) -> Callable[[torch.Tensor], torch.Tenso
 
 
 def check_clip(path: str | os.PathLike[str]) -> str | None:
-    """Decode a whole sound file; why it cannot be used, or None where it can.
+    """Decode a whole sound file; why it cannot be used, or None where it can. SILENT is a remark only.
 
     Reasons: "missing", "empty: ...", "not audio: ...", "cannot be read: ...", "truncated: header says N frames, M
     decoded" (or what shows that the end is missing, where the header gives no length), "NaN or infinite samples".
     """
     decoded = 0
-    finite = True
+    finite, silent = True, True
     try:
         with _opened(path) as stream:
             for block in _blocks(path, stream):
                 decoded += len(block)
                 finite = finite and bool(np.isfinite(block).all())
+                silent = silent and not block.any()
             frames = stream.frames
     except AudioError as error:
         return error.reason
@@ -219,4 +221,6 @@ def check_clip(path: str | os.PathLike[str]) -> str | None:
         return ending
     if decoded == 0:
         return "empty: 0 frames"
-    return None if finite else "NaN or infinite samples"
+    if not finite:
+        return "NaN or infinite samples"
+    return SILENT if silent else None

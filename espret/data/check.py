@@ -1,19 +1,25 @@
-"""The second step of stage 0, an array job: decode every clip once and note those that cannot be used."""
+"""The second step of stage 0, an array job: decode every clip once and note those that cannot be used.
+
+What a task has decoded is kept in a journal, so that one that was killed goes on where it was.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
-from espret.data.audio import check_clip, probe
+from espret.data.audio import SILENT, check_clip, probe
 from espret.data.datadir import DataDir
 from espret.data.issues import Issue, shard_file
 from espret.data.split import parse_shard, shard
 from espret.data.tables import list_sha256
 from espret.data.validate import SLACK
 from espret.files import final_path, write_jsonl
+
+JOURNAL_EVERY = 50  # recordings between two lines of the journal
 
 
 class Recording(NamedTuple):
@@ -32,10 +38,45 @@ def check_audio(dirs: Sequence[str | os.PathLike[str]], work: str | os.PathLike[
     j, n = parse_shard(spec)
     everything = recordings(dirs)
     mine = shard(everything, spec)
-    issues = [issue for recording in mine for issue in _check(recording)]
     head = {"shard": j, "shards": n, "recordings": len(mine), "list_sha256": recordings_sha256(everything)}
-    write_jsonl(shard_file(work, j), [head, *(issue._asdict() for issue in issues)])
-    return len(mine), len(issues)
+    journal = Path(f"{shard_file(work, j)}.journal")
+    done, issues = _read_journal(journal, head)
+    with _journal(journal, head, done) as stream:
+        for start in range(done, len(mine), JOURNAL_EVERY):
+            part = mine[start : start + JOURNAL_EVERY]
+            found = [issue._asdict() for recording in part for issue in _check(recording)]
+            issues += found
+            stream.write(json.dumps({"recordings": len(part), "issues": found}) + "\n")
+            stream.flush()
+    write_jsonl(shard_file(work, j), [head, *issues])
+    journal.unlink()
+    return len(mine), sum(not issue["kept"] for issue in issues)
+
+
+def _read_journal(path: Path, head: dict[str, Any]) -> tuple[int, list[dict[str, Any]]]:
+    """How many recordings an earlier, killed task of the same shard had decoded, and what it found."""
+    rows = list(_whole_rows(path))
+    if not rows or rows[0] != head:
+        return 0, []
+    return sum(row["recordings"] for row in rows[1:]), [issue for row in rows[1:] for issue in row["issues"]]
+
+
+def _whole_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a journal up to one that was not written to its end."""
+    if path.is_file():
+        for line in path.read_bytes().splitlines():
+            try:
+                yield json.loads(line)
+            except ValueError:
+                return
+
+
+def _journal(path: Path, head: dict[str, Any], done: int) -> IO[str]:
+    """The journal, open to go on; begun anew, with only what is sure, so that no half line stays in the middle."""
+    rows = list(_whole_rows(path)) if done else [head]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_jsonl(path, rows)
+    return open(path, "a", encoding="utf-8")
 
 
 def recordings(dirs: Sequence[str | os.PathLike[str]]) -> list[Recording]:
@@ -44,7 +85,7 @@ def recordings(dirs: Sequence[str | os.PathLike[str]]) -> list[Recording]:
     for path in dirs:
         directory = DataDir.load(path)
         utts: dict[str, list[tuple[str, float | None]]] = {key: [] for key in directory.wav_scp}
-        for utt in directory.utts:
+        for utt in directory.utts if directory.wav_scp else ():
             segment = directory.segments.get(utt)
             utts[segment.recording if segment else utt].append((utt, segment.end if segment else None))
         split = split_name(path, directory)
@@ -64,13 +105,13 @@ def recordings_sha256(listed: Sequence[Recording]) -> str:
 
 def _check(recording: Recording) -> list[Issue]:
     reason = check_clip(recording.path)
-    if reason is not None:
-        return [Issue(recording.split, utt, recording.path, reason) for utt, _ in recording.utts]
-    if all(end is None for _, end in recording.utts):
-        return []
+    kept = reason == SILENT
+    found = [Issue(recording.split, utt, recording.path, reason, kept) for utt, _ in recording.utts] if reason else []
+    if (found and not kept) or all(end is None for _, end in recording.utts):
+        return found
     info = probe(recording.path)
     seconds = info.frames / info.sample_rate
-    return [
+    return found + [
         Issue(recording.split, utt, recording.path, f"segment ends at {end:.3f} s, the recording at {seconds:.3f} s")
         for utt, end in recording.utts
         if end is not None and end > seconds + SLACK

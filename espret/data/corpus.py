@@ -11,8 +11,8 @@ import dataclasses
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from espret.errors import EspretError, nearest
@@ -20,16 +20,15 @@ from espret.errors import EspretError, nearest
 Axes = tuple[tuple[str, ...], ...]
 Variant = tuple[str, ...]  # one word of each axis
 BAD_CAPTION = ("error", "drop", "keep")  # what to do with a caption that is not one
-SEPARATOR = re.compile(r"[\s,+.]+")
 
 
 @dataclass(frozen=True)
 class Clip:
     """One clip of a split: its id, where its sound is, what is said of it.
 
-    `path` is None where there is no sound (`why` says more than "missing") or where the corpus has none to give
-    (features only). A clip that is a stretch of a longer recording has `recording`, the id of that, and `start` and
-    `end` in seconds. `name` is what the corpus calls the clip (a file name, a key). `origins` tell where the sound
+    `path` is None where there is no sound; `why` then says what is missing, and is empty where the corpus has no sound
+    to give (features only). A clip that is a stretch of a longer recording has `recording`, the id of that, and `start`
+    and `end` in seconds. `name` is what the corpus calls the clip (a file name, a key). `origins` tell where the sound
     comes from, "youtube:<id>" or "freesound:<id>": two clips with one origin share sound.
     """
 
@@ -88,14 +87,20 @@ def _part(folder: Path | None, name: str) -> Path | None:
 
 class Corpus(ABC):
     """A corpus. `splits` are the base names of its splits; `axes` its variants, a choice of words each, the default
-    first; `without_captions` the splits that have none; `has_audio` is False where clips come without sound."""
+    first, of which `unsaid` go without saying; `without_captions` the splits that have none; `seconds` how long clips
+    are, for warnings."""
 
     name: str
-    licence: str
     splits: tuple[str, ...] = ("train", "valid", "test")
     axes: Axes = ()
+    unsaid: frozenset[str] = frozenset()
     without_captions: frozenset[str] = frozenset()
-    has_audio: bool = True
+    seconds: tuple[float, float] | None = None
+
+    @property
+    def where(self) -> str:
+        """How messages call the source of the clips."""
+        return self.name
 
     @abstractmethod
     def fetch(self, asked: Asked) -> None:
@@ -111,6 +116,10 @@ class Corpus(ABC):
     @abstractmethod
     def expected(self, split: str, variant: Variant) -> int | None:
         """How many clips the base split `split` has when it is complete; None where nobody has said."""
+
+    def own(self, asked: Asked) -> bool:
+        """Whether the lists of clips are the user's own (`Asked.sources`): `expected` then says nothing of them."""
+        return False
 
     def provides(self, split: str) -> bool:
         """Whether the name of a data directory is one of this corpus' splits, with or without a variant."""
@@ -136,11 +145,11 @@ class Corpus(ABC):
         known = sorted((word for axis in self.axes for word in axis), key=len, reverse=True)
         found, rest = [], text.strip()
         while rest:
-            word = next((w for w in known if rest == w or (rest.startswith(w) and SEPARATOR.match(rest[len(w) :]))), None)
+            word = next((word for word in known if re.match(rf"{re.escape(word)}([\s,+.]|$)", rest)), None)
             if word is None:
                 raise EspretError(f"{self.name} has no variant '{rest}'{nearest(rest, known)}; {self.choices()}")
             found.append(word)
-            rest = SEPARATOR.sub("", rest[len(word) :], count=1)
+            rest = rest[len(word) :].lstrip(" ,+.")
         return found
 
     def choose(self, words: Iterable[str]) -> Variant:
@@ -148,33 +157,10 @@ class Corpus(ABC):
         said = list(words)
         return tuple(next((word for word in reversed(said) if word in axis), axis[0]) for axis in self.axes)
 
+    def called(self, variant: Variant) -> str:
+        """How results call a variant: "v1.ac957"."""
+        return ".".join(word for word in variant if word not in self.unsaid)
+
     def choices(self) -> str:
         """The variants for a message: "one of v1, v1-fixed, v2, and one of ac975, ac957"."""
         return ", and ".join(f"one of {', '.join(axis)}" for axis in self.axes) or "there are no variants"
-
-
-def variant_name(variant: Variant) -> str:
-    """How results call a variant: "v1.ac957"."""
-    return ".".join(variant)
-
-
-@dataclass
-class Notes:
-    """What reading a corpus met and mended: how many captions were dropped, and why, for the log."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, what: str, number: int = 1) -> None:
-        """Count one more of a kind."""
-        self.counts[what] = self.counts.get(what, 0) + number
-
-    def lines(self) -> list[str]:
-        """One line a kind."""
-        return [f"{number} {what}" for what, number in sorted(self.counts.items())]
-
-
-def named(rows: Mapping[str, object], name: str, where: str) -> object:
-    """The row called `name`. Raises EspretError with the nearest name."""
-    if name not in rows:
-        raise EspretError(f"{where}: '{name}' is not there{nearest(name, rows)}")
-    return rows[name]

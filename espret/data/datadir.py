@@ -1,5 +1,8 @@
 """A data directory in memory: wav.scp, segments, utt2dur, utt2sr, and captions (text, cap2utt, utt2cap).
 
+utt2fname has the name that the corpus gives a clip, utt2origin where its sound comes from ("youtube:<id>", several
+with blanks between): by these `espret leaks` and `espret import-features` know a clip again.
+
 Only the standard library. Loading checks the form of each file (`tables`) and the type of its values; that the files
 agree with each other is checked by `validate`. Captions are to utterances as in Kaldi utterances are to speakers:
 `text` is keyed by caption id, cap2utt and utt2cap stand for utt2spk and spk2utt.
@@ -8,10 +11,12 @@ agree with each other is checked by `validate`. Captions are to utterances as in
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote
 
 from espret.data.split import shard
 from espret.data.tables import list_sha256, read_table, write_table
@@ -50,13 +55,18 @@ class DataDir:
     text: dict[str, str] = field(default_factory=dict)
     cap2utt: dict[str, str] = field(default_factory=dict)
     utt2cap: dict[str, list[str]] = field(default_factory=dict)
+    utt2fname: dict[str, str] = field(default_factory=dict)
+    utt2origin: dict[str, list[str]] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> DataDir:
-        """Read a data directory; only wav.scp must exist. Raises EspretError naming file and line."""
+        """Read a data directory; only wav.scp must exist, or utt2fname where the clips have no sound.
+
+        Raises EspretError naming file and line.
+        """
         root = Path(path)
-        wav_scp = read_table(root / "wav.scp")
+        wav_scp = {} if without_sound(root) else read_table(root / "wav.scp")
         for number, (key, value) in enumerate(wav_scp.items(), 1):
             if value.endswith("|"):
                 raise EspretError(f"{root / 'wav.scp'}:{number}: '{key}' is a pipe, '{value}'; expected a path")
@@ -70,15 +80,20 @@ class DataDir:
             text=_read(root / "text", str),
             cap2utt=_read(root / "cap2utt", str),
             utt2cap=_read(root / "utt2cap", str.split),
+            utt2fname=_read(root / "utt2fname", unquote),
+            utt2origin=_read(root / "utt2origin", str.split),
             about=read_json(about) if about.exists() else {},
         )
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write all files, each sorted and atomically; a file that would be empty is removed (wav.scp is kept)."""
+        """Write all files, each sorted and atomically; one that would be empty is removed.
+
+        wav.scp is kept, unless the clips have no sound and utt2fname lists them.
+        """
         root = Path(path)
         root.mkdir(parents=True, exist_ok=True)
         for name, rows in self._tables().items():
-            if rows or name == "wav.scp":
+            if rows or (name == "wav.scp" and not self.utt2fname):
                 write_table(root / name, rows)
             else:
                 (root / name).unlink(missing_ok=True)
@@ -94,12 +109,18 @@ class DataDir:
             "text": self.text,
             "cap2utt": self.cap2utt,
             "utt2cap": {key: " ".join(captions) for key, captions in self.utt2cap.items()},
+            "utt2fname": {key: quote_name(name) for key, name in self.utt2fname.items()},
+            "utt2origin": {key: " ".join(origins) for key, origins in self.utt2origin.items()},
         }
 
     @property
     def utts(self) -> list[str]:
         """The utterance ids, sorted."""
-        return sorted(self.segments or self.wav_scp)
+        return sorted(self._listing())
+
+    def _listing(self) -> Mapping[str, object]:
+        """The table that says which utterances there are."""
+        return self.segments or self.wav_scp or self.utt2fname
 
     def source(self, utt: str) -> Source:
         """The audio of an utterance. Raises EspretError for an id that is not in this directory."""
@@ -117,7 +138,7 @@ class DataDir:
         Raises EspretError for an id that is not in this directory.
         """
         kept = set(utts)
-        missing = sorted(kept.difference(self.segments or self.wav_scp))
+        missing = sorted(kept.difference(self._listing()))
         if missing:
             raise EspretError(f"no utterance '{missing[0]}' in this data directory ({len(missing)} such ids)")
         segments = {u: s for u, s in self.segments.items() if u in kept}
@@ -132,6 +153,8 @@ class DataDir:
             text=_only(self.text, cap2utt),
             cap2utt=cap2utt,
             utt2cap=_only(self.utt2cap, kept),
+            utt2fname=_only(self.utt2fname, kept),
+            utt2origin=_only(self.utt2origin, kept),
         )
         part.about = {**self.about, **part.counts()}
         return part
@@ -145,10 +168,27 @@ class DataDir:
         return {"clips": len(self.utts), "captions": len(self.text), "list_sha256": list_sha256(self.utts)}
 
 
+def without_sound(path: str | os.PathLike[str]) -> bool:
+    """Whether the clips of a data directory have no sound, only names: their features come from elsewhere."""
+    sound = ("wav.scp", "utt2dur", "utt2sr", "segments")
+    return Path(path, "utt2fname").exists() and not any(Path(path, name).exists() for name in sound)
+
+
 def parse_segment(value: str) -> Segment:
     """`recording start end` as a Segment; ValueError otherwise."""
     recording, start, end = value.split()
     return Segment(recording, float(start), float(end))
+
+
+def quote_name(name: str) -> str:
+    """A file name as the value of a table's row: `%`, line ends, tabs and blanks at either end as %XX.
+
+    urllib.parse.unquote takes it back.
+    """
+    inner = re.sub(r"[%\x00-\x1f]", lambda match: f"%{ord(match[0]):02X}", name)
+    core = inner.strip(" ")
+    lead = len(inner) - len(inner.lstrip(" "))
+    return "%20" * lead + core + "%20" * (len(inner) - len(core) - lead if core else 0)
 
 
 def _only(rows: dict[str, V], keys: Iterable[str]) -> dict[str, V]:

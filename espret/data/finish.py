@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,18 +24,19 @@ def finish_data(
     dirs: Sequence[str | os.PathLike[str]],
     work: str | os.PathLike[str],
     issues: str | os.PathLike[str],
-    allow_missing: int = 0,
+    allow_missing: str = "0",
 ) -> list[str]:
     """Write all issues to the table `issues` and drop their clips from `dirs`; returns one line a split.
 
-    Raises EspretError, leaving `dirs` as they are, where more clips than `allow_missing` would go; where a shard of
-    check-audio is missing or looked at other clips; where a split would be left empty or a directory is not sound.
+    `allow_missing` is how many clips may go ("12"), or which share of each split ("15%"). Raises EspretError, leaving
+    `dirs` as they are, where more would go; where a shard of check-audio is missing or looked at other clips; where a
+    split would be left empty or a directory is not sound.
     """
-    found = _gather(dirs, work)
-    write_issues(issues, found)
+    listed = _gather(dirs, work)
+    write_issues(issues, listed)
+    found = [issue for issue in listed if not issue.kept]
     lost = {(issue.split, issue.id) for issue in found}
-    if len(lost) > allow_missing:
-        raise EspretError(_refusal(found, len(lost), allow_missing, issues))
+    _allow(dirs, found, lost, allow_missing, issues)
     lines = []
     for path in dirs:
         directory = DataDir.load(path)
@@ -73,17 +75,47 @@ def _gather(dirs: Sequence[str | os.PathLike[str]], work: str | os.PathLike[str]
 
 
 def _first_of_each(rows: list[dict[str, Any]]) -> list[Issue]:
+    """One issue a clip: the first that drops it, else the first remark."""
     issues: dict[tuple[str, str], Issue] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: bool(row["kept"])):
         issues.setdefault((row["split"], row["id"]), Issue(**row))
     return sorted(issues.values())
 
 
-def _refusal(found: list[Issue], lost: int, allowed: int, table: str | os.PathLike[str]) -> str:
-    lines = [f"{lost} clip{'s' * (lost > 1)} cannot be used; expected {allowed} at most (--allow-missing {allowed}):"]
+def _allow(
+    dirs: Sequence[str | os.PathLike[str]],
+    found: list[Issue],
+    lost: set[tuple[str, str]],
+    allowed: str,
+    table: str | os.PathLike[str],
+) -> None:
+    """Raise EspretError, with the sizes that the splits would have, where more clips would go than are allowed."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)%|[0-9]+", allowed)
+    if not match:
+        raise EspretError(f"--allow-missing {allowed}: expected a number of clips, or a share of each split: 15%", 2)
+    sizes = {}
+    for path in dirs:
+        directory = DataDir.load(path)
+        split = split_name(path, directory)
+        gone = sum(name == split for name, _ in lost)
+        sizes[split] = (gone, _listed(directory, gone))
+    if match[1]:
+        refused = any(100 * gone > float(match[1]) * size for gone, size in sizes.values())
+    else:
+        refused = len(lost) > int(allowed)
+    if refused:
+        raise EspretError(_refusal(found, len(lost), allowed, sizes, table))
+
+
+def _refusal(
+    found: list[Issue], lost: int, allowed: str, sizes: dict[str, tuple[int, int]], table: str | os.PathLike[str]
+) -> str:
+    most = f"{allowed} of each split" if allowed.endswith("%") else f"{allowed} at most"
+    lines = [f"{lost} clip{'s' * (lost > 1)} cannot be used; expected {most} (--allow-missing {allowed}):"]
     lines += [f"  {issue.split} '{issue.id}' {issue.path}: {issue.reason}" for issue in found[:SHOWN]]
     lines += [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-    lines += [f"all of them: {shlex.quote(os.fspath(table))}"]
+    left = ", ".join(f"{split} {size - gone} of {size}" for split, (gone, size) in sizes.items())
+    lines += [f"without them: {left} clips", f"all of them: {shlex.quote(os.fspath(table))}"]
     lines += [f"mend: replace these files and run the stage again, or go without them: --allow-missing {lost}"]
     return "\n".join(lines)
 
@@ -91,5 +123,10 @@ def _refusal(found: list[Issue], lost: int, allowed: int, table: str | os.PathLi
 def _summary(split: str, directory: DataDir, gone: int) -> str:
     hours = sum(directory.utt2dur.values()) / 3600
     length = f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
-    dropped = f", {gone} dropped" if gone else ""
-    return f"{split}: {len(directory.utts)} clips, {length}, {len(directory.text)} captions{dropped}"
+    of = f" of {_listed(directory, gone)}" if gone else ""
+    return f"{split}: {len(directory.utts)}{of} clips, {length}, {len(directory.text)} captions"
+
+
+def _listed(directory: DataDir, gone: int) -> int:
+    """How many clips the split has when it is complete."""
+    return int(directory.about.get("listed") or len(directory.utts) + gone)

@@ -1,4 +1,4 @@
-"""Clips that cannot be used: the rows that the steps of stage 0 hand on, and data_issues.tsv that the user reads."""
+"""What is wrong with clips: the rows that the steps of stage 0 hand on, and data_issues.tsv that the user reads."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import NamedTuple
 from espret.files import atomic_write
 
 PREPARE = "issues.prepare.jsonl"  # in the work folder: what the header probe found
-HEADER = ("split", "id", "path", "reason")
+HEADER = ("split", "id", "path", "reason", "clip")
 
 
 class Issue(NamedTuple):
-    """Why a clip cannot be used."""
+    """Why a clip cannot be used, or, where it is `kept`, what is odd about it."""
 
     split: str
     id: str
     path: str
     reason: str
+    kept: bool = False
 
 
 def shard_file(work: str | os.PathLike[str], j: int) -> Path:
@@ -30,7 +31,9 @@ def shard_file(work: str | os.PathLike[str], j: int) -> Path:
 def write_issues(path: str | os.PathLike[str], issues: Iterable[Issue]) -> None:
     """Write data_issues.tsv: a header and one row an issue, sorted by split and id; tabs and line ends as \\t, \\n."""
     with atomic_write(path) as stream:
-        for row in (HEADER, *sorted(issues)):
+        stream.write("\t".join(HEADER) + "\n")
+        for issue in sorted(issues):
+            row = (*issue[:4], "kept" if issue.kept else "dropped")
             stream.write("\t".join(map(_escaped, row)) + "\n")
 
 

@@ -1,40 +1,33 @@
-"""The first step of stage 0: from a recipe's `clips()` to data directories with headers probed.
+"""The first step of stage 0: from a recipe's corpora to data directories with headers probed.
 
-The recipe's local/data.py defines `clips()`, which yields (split, clip id, audio path, captions), and may define
-EXPECTED, the number of clips of each split, and NO_CAPTIONS, the splits that have none. Its mistakes are errors; clips
-that cannot be read are issues, left out of the directories and reported. Decoding every clip is `check`; accepting or
-refusing the issues is `finish`.
+Mistakes of the corpus' description (`local`) are errors; clips that cannot be read are issues, left out of the
+directories and reported. Decoding every clip is `check`; accepting or refusing the issues is `finish`.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple
+from typing import Any
 
 from espret.data.audio import AudioError, AudioInfo, probe
-from espret.data.datadir import DataDir
+from espret.data.corpus import Asked, Clip, Corpus
+from espret.data.datadir import DataDir, Segment
 from espret.data.ids import check_id
 from espret.data.issues import PREPARE, Issue, write_issues
+from espret.data.local import corpora, shares
 from espret.data.tables import is_utf8
-from espret.errors import EspretError, nearest
+from espret.data.validate import SLACK
+from espret.errors import EspretError
 from espret.files import write_jsonl
 
 PROBES = 16  # threads that read headers: the wait is for the disk
-
-
-class Clip(NamedTuple):
-    """One item of `clips()`, checked: a safe id, a path as wav.scp has it, clean captions."""
-
-    id: str
-    path: str
-    captions: list[str]
+PART = 64  # headers that a thread reads at a time: handing them out one by one takes longer than reading them
+OWN = "own"  # what a variant's name ends with where the lists of clips are the user's own
 
 
 @dataclass
@@ -52,89 +45,82 @@ def prepare(
     work: str | os.PathLike[str],
     issues: str | os.PathLike[str],
     corpus: str,
-    variant: str = "",
+    asked: Asked | None = None,
 ) -> Prepared:
-    """Write the data directories `splits` (name -> directory) of the corpus that the file `function` describes.
+    """Write the data directories `splits` (name -> directory) of the corpora that the file `function` describes.
 
-    Leaves what the header probe found in `work` (and nothing there of an earlier run) and, for the eye, in the table
-    `issues`. Raises EspretError for what is wrong with the corpus' description, naming the item.
+    `corpus` names one that has only `clips()`. Leaves what the header probe found in `work` (and nothing there of an
+    earlier run) and, for the eye, in the table `issues`. Raises EspretError for what is wrong with a corpus'
+    description, naming the item.
     """
-    module = load_module(function)
     result = Prepared()
-    collected = _collect(module, splits, result)
-    _assert_expected(module, collected)
-    for stale in Path(work).glob("issues.*.jsonl"):
+    wanted = replace(asked or Asked(()), splits=tuple(splits))
+    pairs = shares(corpora(function, corpus), wanted)
+    collected = [(one, part, _collect(one, part, result)) for one, part in pairs]
+    for stale in Path(work).glob("issues.*.jsonl*"):
         stale.unlink()
-    for split, clips in collected.items():
-        directory = _probed(split, clips, result)
-        directory.about = {"corpus": corpus, "split": split, "variant": variant, **directory.counts()}
-        directory.write(splits[split])
-        result.clips[split] = len(clips)
+    for one, part, clips_of in collected:
+        for split, clips in clips_of.items():
+            directory = _probed(one, split, clips, result)
+            directory.about = _about(one, part, split, clips, directory)
+            directory.write(splits[split])
+            result.clips[split] = len(clips)
     write_jsonl(Path(work) / PREPARE, [issue._asdict() for issue in sorted(result.issues)])
     write_issues(issues, result.issues)
     return result
 
 
-def load_module(function: str | os.PathLike[str]) -> ModuleType:
-    """The Python file `function` as a module, under a name of its own. Raises EspretError without a `clips` in it."""
-    path = Path(function)
-    if not path.is_file():
-        raise EspretError(f"{path}: no such file; expected a Python file that defines clips()")
-    spec = importlib.util.spec_from_file_location("espret_recipe_local_data", path)
-    if spec is None or spec.loader is None:
-        raise EspretError(f"{path}: expected a Python file, named *.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
-    if not callable(getattr(module, "clips", None)):
-        known = [name for name in vars(module) if not name.startswith("_")]
-        raise EspretError(f"{path}: defines no function 'clips'{nearest('clips', known)}")
-    return module
+def _about(corpus: Corpus, asked: Asked, split: str, clips: Sequence[Clip], directory: DataDir) -> dict[str, Any]:
+    """about.json: which clips of which variant these are; `listed` is how many the corpus lists."""
+    _, variant = corpus.parse(split, asked.variant)
+    called = corpus.called((*variant, OWN) if corpus.own(asked) else variant)
+    told = {"corpus": corpus.name, "split": split, "variant": called, "listed": len(clips)}
+    return {**told, **directory.counts()}
 
 
-def _collect(module: ModuleType, splits: Mapping[str, object], result: Prepared) -> dict[str, list[Clip]]:
-    """All clips by split, in the order of `splits`."""
-    collected: dict[str, list[Clip]] = {split: [] for split in splits}
-    seen: dict[str, str] = {}
-    without = set(getattr(module, "NO_CAPTIONS", ()))
-    for where, item in _items(module):
-        split, clip_id, path, captions = item
-        if split not in collected:
-            asked = ", ".join(collected)
-            raise EspretError(f"{where}: split {split!r}; expected one of those asked for: {asked}")
-        utt = check_id(clip_id, where)
-        if utt in seen:
-            raise EspretError(f"{where}: clip id '{utt}' again, first seen in split {seen[utt]}; expected unique ids")
-        seen[utt] = split
-        cleaned, respaced = clean_captions(captions, f"{where} ('{utt}')", needed=split not in without)
-        result.respaced += respaced
-        collected[split].append(Clip(utt, scp_path(path, f"{where} ('{utt}')"), cleaned))
+def _collect(corpus: Corpus, asked: Asked, result: Prepared) -> dict[str, list[Clip]]:
+    """All clips by split, in the order of the splits asked for, each checked."""
+    collected: dict[str, dict[str, Clip]] = {split: {} for split in asked.splits}
+    for number, clip in enumerate(corpus.clips(asked), 1):
+        where = f"{corpus.where}: item {number} of clips()"
+        if clip.split not in collected:
+            wanted = ", ".join(collected)
+            raise EspretError(f"{where}: split {clip.split!r}; expected one of those asked for: {wanted}")
+        utt = check_id(clip.id, where)
+        if utt in collected[clip.split]:
+            raise EspretError(f"{where}: clip id '{utt}' again in split {clip.split}; expected unique ids")
+        collected[clip.split][utt] = _checked(corpus, clip, f"{where} ('{utt}')", result)
     for split, clips in collected.items():
         if not clips:
-            raise EspretError(f"{module.__file__}: clips() yields nothing for split '{split}', which was asked for")
-    return collected
+            raise EspretError(f"{corpus.where}: clips() yields nothing for split '{split}', which was asked for")
+    _assert_expected(corpus, asked, {split: len(clips) for split, clips in collected.items()})
+    return {split: list(clips.values()) for split, clips in collected.items()}
 
 
-def _items(module: ModuleType) -> Iterator[tuple[str, tuple[object, object, object, object]]]:
-    """Each item of clips() with where it stands, for messages."""
-    for number, item in enumerate(module.clips(), 1):
-        where = f"{module.__file__}: item {number} of clips()"
-        if not isinstance(item, (tuple, list)) or len(item) != 4:
-            raise EspretError(f"{where}: {item!r:.100}; expected (split, clip id, audio path, captions)")
-        yield where, (item[0], item[1], item[2], item[3])
+def _checked(corpus: Corpus, clip: Clip, where: str, result: Prepared) -> Clip:
+    """The clip with its path as wav.scp has it and its captions cleaned."""
+    needed = clip.split not in corpus.without_captions and not clip.why
+    captions, respaced = clean_captions(clip.captions, where, needed)
+    result.respaced += respaced
+    if clip.recording:
+        check_id(clip.recording, f"{where}: recording")
+    path = None if clip.path is None else scp_path(clip.path, where)
+    return replace(clip, path=path, captions=captions)
 
 
-def _assert_expected(module: ModuleType, collected: Mapping[str, list[Clip]]) -> None:
-    """Compare the counts with EXPECTED, where the recipe states it."""
-    expected = getattr(module, "EXPECTED", {})
-    wrong = [
-        f"{split} {len(clips)}, not {expected[split]}"
-        for split, clips in collected.items()
-        if split in expected and len(clips) != expected[split]
-    ]
+def _assert_expected(corpus: Corpus, asked: Asked, counts: Mapping[str, int]) -> None:
+    """Compare the counts with those that the corpus states, unless its lists are the user's own."""
+    if corpus.own(asked):
+        return
+    wrong = []
+    for split, count in counts.items():
+        base, variant = corpus.parse(split, asked.variant)
+        expected = corpus.expected(base, variant)
+        if expected is not None and count != expected:
+            wrong.append(f"{split} {count}, not {expected}")
     if wrong:
         raise EspretError(
-            f"{module.__file__}: clips() yields other numbers of clips than EXPECTED says: {'; '.join(wrong)}; "
+            f"{corpus.where}: clips() yields other numbers of clips than EXPECTED says: {'; '.join(wrong)}; "
             "mend: complete the corpus, or correct EXPECTED"
         )
 
@@ -184,28 +170,90 @@ def scp_path(path: object, where: str) -> str:
     return name
 
 
-def _probed(split: str, clips: list[Clip], result: Prepared) -> DataDir:
+def _probed(corpus: Corpus, split: str, clips: list[Clip], result: Prepared) -> DataDir:
     """The data directory of a split's readable clips; the others become issues."""
     directory = DataDir(wav_scp={})
-    with ThreadPoolExecutor(PROBES) as pool:
-        probed = pool.map(_header, (clip.path for clip in clips))
-        for clip, info in zip(clips, probed):
-            if isinstance(info, str):
-                result.issues.append(Issue(split, clip.id, clip.path, info))
-                continue
-            directory.wav_scp[clip.id] = clip.path
-            directory.utt2dur[clip.id] = info.frames / info.sample_rate
-            directory.utt2sr[clip.id] = info.sample_rate
-            ids = [f"{clip.id}-{k}" for k in range(1, len(clip.captions) + 1)]
-            directory.text.update(zip(ids, clip.captions))
-            directory.cap2utt.update(dict.fromkeys(ids, clip.id))
-            if ids:
-                directory.utt2cap[clip.id] = ids
+    headers = _headers(dict.fromkeys(str(clip.path) for clip in clips if clip.path is not None))
+    segmented = any(clip.recording for clip in clips)
+    for clip in clips:
+        shown = "" if clip.path is None else str(clip.path)
+        try:
+            if shown:
+                _add_sound(directory, clip, headers[shown], segmented)
+            elif clip.why or headers:  # without any path the corpus has no sound, and none is missed
+                raise AudioError(shown, clip.why or "missing")
+        except AudioError as error:
+            result.issues.append(Issue(split, clip.id, shown, error.reason))
+            continue
+        _add_words(directory, clip)
+        result.issues += _odd_length(corpus, split, clip, directory.utt2dur.get(clip.id))
     return directory
 
 
-def _header(path: str) -> AudioInfo | str:
+def _headers(paths: Iterable[str]) -> dict[str, AudioInfo | AudioError]:
+    """What the header of each file says, or why it says nothing."""
+    listed = list(paths)
+    parts = [listed[start : start + PART] for start in range(0, len(listed), PART)]
+    with ThreadPoolExecutor(PROBES) as pool:
+        found = pool.map(lambda part: [_header(path) for path in part], parts)
+        return dict(zip(listed, chain.from_iterable(found)))
+
+
+def _header(path: str) -> AudioInfo | AudioError:
     try:
         return probe(path)
     except AudioError as error:
-        return error.reason
+        return error
+
+
+def _add_sound(directory: DataDir, clip: Clip, header: AudioInfo | AudioError, segmented: bool) -> None:
+    """wav.scp, segments and the lengths of a clip. Raises AudioError where it cannot be used."""
+    if isinstance(header, AudioError):
+        raise header
+    seconds = header.frames / header.sample_rate
+    if segmented:
+        recording = clip.recording or clip.id
+        segment = _segment(clip, recording, seconds)
+        directory.segments[clip.id] = segment
+        directory.reco2dur[recording] = seconds
+        seconds = segment.end - segment.start
+    else:
+        recording = clip.id
+    directory.wav_scp[recording] = str(clip.path)
+    directory.utt2dur[clip.id] = seconds
+    directory.utt2sr[clip.id] = header.sample_rate
+
+
+def _segment(clip: Clip, recording: str, seconds: float) -> Segment:
+    """The clip's stretch of its recording, cut where that ends. Raises AudioError for one that lies outside."""
+    start = clip.start or 0.0
+    end = seconds if clip.end is None else min(clip.end, seconds)
+    if not 0 <= start < end or end - start < SLACK:
+        asked = "end" if clip.end is None else f"{clip.end:.3f}"
+        reason = f"segment {start:.3f} to {asked} s of a recording of {seconds:.3f} s"
+        raise AudioError(str(clip.path), reason)
+    return Segment(recording, start, end)
+
+
+def _add_words(directory: DataDir, clip: Clip) -> None:
+    """Captions, the corpus' name of the clip, and where its sound comes from."""
+    ids = [f"{clip.id}-{k}" for k in range(1, len(clip.captions) + 1)]
+    directory.text.update(zip(ids, clip.captions))
+    directory.cap2utt.update(dict.fromkeys(ids, clip.id))
+    if ids:
+        directory.utt2cap[clip.id] = ids
+    if clip.name:
+        directory.utt2fname[clip.id] = clip.name
+    if clip.origins:
+        directory.utt2origin[clip.id] = list(clip.origins)
+
+
+def _odd_length(corpus: Corpus, split: str, clip: Clip, seconds: float | None) -> list[Issue]:
+    """A remark on a clip that is kept, but is not as long as clips of this corpus are."""
+    if corpus.seconds is None or seconds is None:
+        return []
+    shortest, longest = corpus.seconds
+    if shortest <= seconds <= longest:
+        return []
+    reason = f"{seconds:.3f} s long; expected {shortest:g} to {longest:g} s"
+    return [Issue(split, clip.id, str(clip.path), reason, kept=True)]

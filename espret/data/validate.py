@@ -13,14 +13,15 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from espret.data.datadir import parse_segment
+from espret.data.datadir import parse_segment, without_sound
 from espret.data.tables import is_utf8, scan_table, some, unsorted
 from espret.errors import EspretError
 from espret.files import PARTIAL, read_json
 
 REQUIRED = ("wav.scp", "utt2dur", "utt2sr")
 CAPTIONS = ("text", "cap2utt", "utt2cap")
-OPTIONAL = ("segments", "reco2dur")
+NAMES = ("utt2fname", "utt2origin")
+OPTIONAL = ("segments", "reco2dur", *NAMES)
 AGAIN = "mend: prepare the data again, ./run.sh --stage 0 --stop-stage 0 --force"
 SLACK = 0.05  # seconds that a segment may exceed its recording or differ from utt2dur, for rounding in published lists
 
@@ -41,9 +42,11 @@ def validate(path: str | os.PathLike[str], need_text: bool | None = None) -> lis
     collecting = gc.isenabled()
     gc.disable()  # the tables are a million small strings; the collector would walk them again and again
     try:
-        tables, problems = _load(root, (*REQUIRED, *OPTIONAL), REQUIRED)
+        required = ("utt2fname",) if without_sound(root) else REQUIRED
+        tables, problems = _load(root, (*REQUIRED, *OPTIONAL), required)
         check = _Checker(root, tables, problems)
         check.audio()
+        check.names()
         if _foretold(root, check.utts):
             return problems
         captions, found = _load(root, CAPTIONS, CAPTIONS if need_text else ())
@@ -108,8 +111,8 @@ class _Checker:
 
     def __init__(self, root: Path, tables: Tables, problems: list[str]) -> None:
         self.root, self.tables, self.problems = root, tables, problems
-        self.utts = tables.get("segments", tables.get("wav.scp", {}))
-        self.utts_name = "segments" if "segments" in tables else "wav.scp"
+        self.utts_name = "utt2fname" if without_sound(root) else "segments" if "segments" in tables else "wav.scp"
+        self.utts = tables.get(self.utts_name, {})
 
     def report(self, name: str, wrong: str, offenders: Iterable[str], mend: str = AGAIN) -> None:
         found = list(offenders)
@@ -145,6 +148,13 @@ class _Checker:
         if self.utts_name in self.tables:
             self.same_keys("utt2dur", self.utts_name, self.utts)
             self.same_keys("utt2sr", self.utts_name, self.utts)
+
+    def names(self) -> None:
+        """utt2fname and utt2origin: of known utterances; every clip has a name where any has."""
+        if self.utts_name in self.tables:
+            self.same_keys("utt2fname", self.utts_name, self.utts)
+            unknown = sorted(self.tables.get("utt2origin", {}).keys() - self.utts.keys())
+            self.report("utt2origin", f"ids that {self.utts_name} has not", unknown)
 
     def segments(self) -> None:
         """That segments lie in known recordings, within them, and last as long as utt2dur says."""

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,7 +42,7 @@ def run_command(
     inherited = dict(os.environ, **environment)
     if lock is not None:
         inherited["ESPRET_LOCK_FD"] = str(lock)
-    started, parent = time.time(), os.getpid()
+    parent = os.getpid()
 
     def child_setup() -> None:
         os.setpgid(0, 0)  # else the terminal's Ctrl-C would reach the child beside the one that is passed on
@@ -60,7 +59,7 @@ def run_command(
     except FileNotFoundError:
         known = ["run.py", "slurm.py", "espret"]
         raise EspretError(f"{what}: no command '{words[0]}' on PATH{nearest(words[0], known)}") from None
-    with _forwarding(child, say), _following(follow, started):
+    with _forwarding(child, say), _following(follow):
         status = child.wait()
     if status != 0:
         raise EspretError(f"{what}: the command failed (status {status}); it is done again by the same ./run.sh")
@@ -88,13 +87,14 @@ def _forwarding(child: subprocess.Popen[bytes], say: Callable[[str], None]) -> I
 
 
 @contextmanager
-def _following(folder: str | None, started: float) -> Iterator[None]:
+def _following(folder: str | None) -> Iterator[None]:
     """Show what is appended to the logs in `folder` on the terminal, without the lines of the runner (`# ...`)."""
     if folder is None:
         yield
         return
     done = threading.Event()
-    thread = threading.Thread(target=_follow, args=(Path(folder), started, done), daemon=True)
+    before = {path: path.stat().st_mtime_ns for path in Path(folder).glob("*.log")}
+    thread = threading.Thread(target=_follow, args=(Path(folder), before, done), daemon=True)
     thread.start()
     try:
         yield
@@ -103,14 +103,14 @@ def _following(folder: str | None, started: float) -> Iterator[None]:
         thread.join()
 
 
-def _follow(folder: Path, started: float, done: threading.Event) -> None:
-    """Print complete lines as they come, of the logs that were written since `started`."""
+def _follow(folder: Path, before: dict[Path, int], done: threading.Event) -> None:
+    """Print complete lines as they come, of the logs that are not as they were `before` (path -> time of change)."""
     position: dict[Path, int] = {}
     ended = False
     while not ended:
         ended = done.wait(0.3)
         for path in sorted(folder.glob("*.log")):
-            if path.stat().st_mtime >= started - 0.1:  # clocks of file systems are coarse
+            if path.stat().st_mtime_ns != before.get(path):
                 position[path] = _print_lines(path, position.get(path, 0), whole=ended)
 
 
@@ -122,7 +122,7 @@ def _print_lines(path: Path, position: int, whole: bool) -> int:
         stream.seek(position)
         text = stream.read()
     if not whole:
-        text = text[: text.rfind(b"\n") + 1]
+        text = text[: max(text.rfind(b"\n"), text.rfind(b"\r")) + 1]  # a bar of progress ends in \r
     for line in text.decode("utf-8", "replace").splitlines():
         if line and not line.startswith("#"):
             print(f"    {line}", flush=True)

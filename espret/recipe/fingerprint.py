@@ -18,15 +18,15 @@ from espret.scoring.fense import install as fense
 from espret.scoring.spice import install as spice
 
 # Options of the verbs that do not change what comes out; `--config` is covered by the step's `conf` sections.
-RUN_ONLY = {"--shard", "--ngpu", "--num-nodes", "--num-workers", "--config"}
-# Verbs that make nothing but what the next one would make itself.
-AHEAD = {"parse-captions"}
+RUN_ONLY = {"--shard", "--ngpu", "--num-nodes", "--num-workers", "--config", "--youtube-jobs", "--cookies"}
+# Verbs that make nothing of their own: what the next one would make itself, or what it reads by the same options.
+AHEAD = {"parse-captions", "fetch-corpus"}
 
 
 def command_words(command: list[str]) -> list[str]:
     """The part of a command that decides its outputs: from the verb on, without runner, log and RUN_ONLY options."""
     words = command[command.index("espret") :] if "espret" in command else list(command)
-    if len(words) > 1 and words[1] in AHEAD:
+    if len(words) > 1 and (words[1] in AHEAD or (words[1] == "leaks" and "--out" not in words)):  # or only a check
         return []
     kept: list[str] = []
     skip = False

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import espret
+from espret.data.leaks import kind_name
 from espret.errors import EspretError, nearest
 from espret.files import read_json, read_jsonl, write_jsonl
 from espret.report.metrics import TASKS, metric_order
@@ -89,7 +90,8 @@ def score_dirs(paths: Iterable[str | os.PathLike[str]]) -> list[ScoreDir]:
 @dataclass(frozen=True)
 class Row:
     """One line of results.jsonl. `value` is in natural units (percent for R@k and mAP@10), None where `unavailable`
-    says why. `date` is the day (UTC) on which the score record was written; `list_sha256` is that of the clip list."""
+    says why. `date` is the day (UTC) on which the score record was written; `list_sha256` is that of the clip list.
+    `listed` is how many clips the variant has when none is missing, `leak` what of them the system was trained on."""
 
     task: str
     system: str
@@ -105,6 +107,11 @@ class Row:
     date: str
     espret: str
     unavailable: str | None = None
+    listed: int | None = None
+    leak: str | None = None
+
+
+OPTIONAL = ("unavailable", "listed", "leak")  # written where they say something
 
 
 def rows_of(one: ScoreDir, corpus: str | None = None) -> list[Row]:
@@ -132,6 +139,8 @@ def rows_of(one: ScoreDir, corpus: str | None = None) -> list[Row]:
                 date=datetime.fromtimestamp(stamp, timezone.utc).date().isoformat(),
                 espret=record.get("espret", espret.__version__),
                 unavailable=reasons.get(metric, "the score record gives no reason") if value is None else None,
+                listed=about.get("listed"),
+                leak=_leak(one),
             )
         )
     return rows
@@ -157,16 +166,29 @@ def _about(one: ScoreDir, record: Mapping[str, Any]) -> dict[str, Any]:
     return about
 
 
+def _leak(one: ScoreDir) -> str | None:
+    """What of the scored clips the system was trained on, as `espret leaks` has found and the recipe declares."""
+    file = one.path / "leaks.json"
+    pairs = read_json(file)["pairs"] if file.is_file() else []
+    shared = [
+        f"{pair['in_test']} of {pair['of_test']} test clips share {kind_name(pair['kind'])} with the training data "
+        f"({pair['declared']})"
+        for pair in pairs
+        if pair["declared"]
+    ]
+    return "; ".join(shared) or None
+
+
 def collect(paths: Iterable[str | os.PathLike[str]], corpus: str | None = None) -> list[Row]:
     """The rows of all score directories in `paths`, in a fixed order."""
     return [row for one in score_dirs(paths) for row in rows_of(one, corpus)]
 
 
 def write_results(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
-    """Write `rows` to results.jsonl, whole; only rows without a value carry the key "unavailable"."""
+    """Write `rows` to results.jsonl, whole; the OPTIONAL keys only where they have a value."""
 
     def as_json(row: Row) -> dict[str, Any]:
-        return {key: value for key, value in asdict(row).items() if key != "unavailable" or value is not None}
+        return {key: value for key, value in asdict(row).items() if key not in OPTIONAL or value is not None}
 
     write_jsonl(path, map(as_json, rows))
 
@@ -181,7 +203,7 @@ def read_results(path: str | os.PathLike[str]) -> list[Row]:
         for key in values:
             if key not in known:
                 raise EspretError(f"{path}:{number}: unknown key '{key}'{nearest(key, known)}")
-        missing = sorted(known - {"unavailable"} - set(values))
+        missing = sorted(known.difference(OPTIONAL, values))
         if missing:
             raise EspretError(
                 f"{path}:{number}: lacks {', '.join(missing)}; collect again: ./run.sh --stage 5 --stop-stage 5 --force"

@@ -41,11 +41,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a table: a system and its cells, one a column of the table."""
+    """One row of a table: a system and its cells, one a column of the table; `note` counts from 1."""
 
     system: str
     seeds: list[int]
     cells: list[Cell]
+    note: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The system, with `(1)` where a note belongs to it."""
+        return self.system + (f" ({self.note})" if self.note else "")
 
 
 @dataclass
@@ -60,6 +66,7 @@ class Table:
     n_clips: int
     n_captions: int
     columns: list[Column]
+    listed: int | None = None
     lines: list[Line] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -76,8 +83,9 @@ class Table:
     def facts(self) -> str:
         """What the numbers were measured on, in one sentence."""
         variant = f", variant {self.variant}" if self.variant else ""
+        of = f" of {self.listed:,}" if self.listed not in (None, self.n_clips) else ""
         return (
-            f"{self.n_clips:,} clips, {self.n_captions:,} captions; split {self.split}{variant}, "
+            f"{self.n_clips:,}{of} clips, {self.n_captions:,} captions; split {self.split}{variant}, "
             f"clip list {self.list_sha256[:HASH_PREFIX]}"
         )
 
@@ -98,7 +106,8 @@ def tables(rows: Iterable[Row]) -> list[Table]:
     for (corpus, task, split, variant, sha, n_clips, n_captions), members in sorted(groups.items()):
         scored = {row.metric for row in members}
         columns = [column for column in COLUMNS[TASKS[task]] if column.always or column.metric in scored]
-        table = Table(corpus, TASKS[task], split, variant or None, sha, n_clips, n_captions, columns)
+        listed = members[0].listed
+        table = Table(corpus, TASKS[task], split, variant or None, sha, n_clips, n_captions, columns, listed)
         for system in sorted({row.system for row in members}):
             _add_line(table, system, [row for row in members if row.system == system])
         made.append(table)
@@ -107,6 +116,8 @@ def tables(rows: Iterable[Row]) -> list[Table]:
 
 def _add_line(table: Table, system: str, rows: Sequence[Row]) -> None:
     seeds = sorted({row.seed for row in rows})
+    leaks = sorted({row.leak for row in rows if row.leak})
+    note = _note(table, "; ".join(leaks)) if leaks else None
     cells = []
     for column in table.columns:
         of_seed = {row.seed: row for row in rows if row.metric == column.metric}
@@ -115,7 +126,7 @@ def _add_line(table: Table, system: str, rows: Sequence[Row]) -> None:
         mean = statistics.fmean(values) if values else None
         sd = statistics.stdev(values) if len(values) > 1 else None
         cells.append(Cell(mean, sd, _note(table, reason) if reason else None))
-    table.lines.append(Line(system, seeds, cells))
+    table.lines.append(Line(system, seeds, cells, note))
 
 
 def _why_incomplete(metric: str, seeds: Sequence[int], of_seed: dict[int, Row]) -> str | None:
@@ -180,7 +191,7 @@ def _markdown_table(table: Table) -> list[str]:
     header = ["system", "seeds", *(column.title for column in table.columns)]
     rule = [":--", "--:", *("--:" for _ in table.columns)]
     body = [
-        [md(line.system), str(len(line.seeds)), *(cell.text(col) for cell, col in zip(line.cells, table.columns))]
+        [md(line.label), str(len(line.seeds)), *(cell.text(col) for cell, col in zip(line.cells, table.columns))]
         for line in table.lines
     ]
     parts = ["\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *body))]
@@ -209,7 +220,7 @@ def _plain_table(table: Table) -> str:
     grid = [["system", "seeds", *[""][: len(headings)], *(column.name for column in table.columns[:count])]]
     for line in table.lines:
         texts = [cell.text(column) for cell, column in zip(line.cells, table.columns)]
-        start = [line.system, str(len(line.seeds))]
+        start = [line.label, str(len(line.seeds))]
         for place in range(0, len(texts), count):
             group = [table.columns[place].group][: len(headings)]
             grid.append([*start, *group, *texts[place : place + count]])

@@ -12,6 +12,8 @@ import pytest
 import soundfile
 
 from espret.bin import main
+from espret.data import check as check_module
+from espret.data.audio import check_clip
 from espret.data.check import check_audio
 from espret.data.datadir import DataDir, Segment
 from espret.data.finish import finish_data
@@ -69,7 +71,7 @@ def test_all_is_well(recipe: Path, n: int) -> None:
     check(n)
     lines = finish_data(DIRS, WORK, TSV)
     assert lines == ["train: 5 clips, 0.0 min, 10 captions", "test: 5 clips, 0.0 min, 10 captions"]
-    assert Path(TSV).read_text() == "split\tid\tpath\treason\n"
+    assert Path(TSV).read_text() == "split\tid\tpath\treason\tclip\n"
     assert DataDir.load(DIRS[0]).about["clips"] == 5
 
 
@@ -78,13 +80,13 @@ def test_every_kind_of_issue(recipe: Path, capsys: pytest.CaptureFixture[str]) -
     check(4)
     before = {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file() and path.suffix != ".tsv"}
     with pytest.raises(EspretError) as error:
-        finish_data(DIRS, WORK, TSV, allow_missing=8)
+        finish_data(DIRS, WORK, TSV, allow_missing="8")
     message = str(error.value)
     assert message.startswith("9 clips cannot be used; expected 8 at most (--allow-missing 8):")
     assert "and 4 more" in message and TSV in message and message.endswith("--allow-missing 9")
     assert before == {path: path.read_bytes() for path in before}  # nothing is dropped
     rows = [line.split("\t") for line in Path(TSV).read_text().splitlines()[1:]]
-    reasons = {utt: (path, reason) for _, utt, path, reason in rows}
+    reasons = {utt: (path, reason) for _, utt, path, reason, _ in rows}
     assert [row[:2] for row in rows] == sorted(row[:2] for row in rows) and len(rows) == 9
     for name, reason in {
         "cut.wav": "truncated: header says 20000 frames, ",
@@ -99,12 +101,13 @@ def test_every_kind_of_issue(recipe: Path, capsys: pytest.CaptureFixture[str]) -
     }.items():
         path, found = reasons[f"bad-{name}"]
         assert path == f"audio/{name}" and found.startswith(reason)
-    lines = finish_data(DIRS, WORK, TSV, allow_missing=9)
-    assert [line.split(", ")[0] for line in lines] == ["train: 5 clips", "test: 5 clips"]
+    lines = finish_data(DIRS, WORK, TSV, allow_missing="9")
+    assert [line.split(", ")[0] for line in lines] == ["train: 5 of 9 clips", "test: 5 of 10 clips"]
     for path in DIRS:
         directory = DataDir.load(path)
         assert validate(path) == [] and all(utt.startswith("good") for utt in directory.utts)
         assert directory.about["clips"] == 5 and directory.about["captions"] == 10
+    assert [DataDir.load(path).about["listed"] for path in DIRS] == [9, 10]
 
 
 def test_unfinished_or_foreign_shards_are_refused(recipe: Path) -> None:
@@ -128,14 +131,14 @@ def _killed(where: str) -> None:
     os.chdir(where)
     from espret.data import check as module
 
-    real = module.check_clip
+    real, module.JOURNAL_EVERY = module.check_clip, 2
     calls = iter(range(100))
     module.check_clip = lambda path: os._exit(9) if next(calls) == 7 else real(path)  # type: ignore[assignment]
     check_audio(DIRS, WORK, "1/1")
 
 
-def test_a_killed_task_leaves_nothing(recipe: Path) -> None:
-    make(bad=False)
+def test_a_killed_task_leaves_nothing_and_goes_on_where_it_was(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(bad=True)
     process = multiprocessing.get_context("spawn").Process(target=_killed, args=(str(recipe),))
     process.start()
     process.join()
@@ -143,6 +146,56 @@ def test_a_killed_task_leaves_nothing(recipe: Path) -> None:
     assert not Path(WORK, "issues.1.jsonl").exists()
     with pytest.raises(EspretError, match="has not finished"):
         finish_data(DIRS, WORK, TSV)
+    journal = Path(WORK, "issues.1.jsonl.journal")
+    with journal.open("a") as stream:
+        stream.write('{"recordings": 2, "iss')  # killed while it wrote
+    decoded: list[str] = []
+    monkeypatch.setattr(check_module, "check_clip", lambda path: decoded.append(path) or check_clip(path))
+    assert check_audio(DIRS, WORK, "1/1") == (14, 4)
+    assert len(decoded) == 14 - 6 and not journal.exists()
+    finish_data(DIRS, WORK, TSV, allow_missing="9")
+    whole = Path(TSV).read_text()
+    check_audio(DIRS, WORK, "1/1")
+    finish_data(DIRS, WORK, TSV, allow_missing="9")
+    assert Path(TSV).read_text() == whole
+
+
+def test_a_journal_of_other_clips_is_not_gone_on_with(recipe: Path) -> None:
+    make(bad=False)
+    Path(WORK, "issues.1.jsonl.journal").write_text(
+        '{"shard": 1, "shards": 1, "recordings": 10, "list_sha256": "of others"}\n{"recordings": 10, "issues": []}\n'
+    )
+    Path(DataDir.load(DIRS[0]).wav_scp["good1"]).write_text("gone bad")
+    assert check_audio(DIRS, WORK, "1/1") == (10, 1)
+
+
+@pytest.mark.parametrize(("allowed", "fits"), [("40%", True), ("39.9%", False), ("2", True), ("1", False)])
+def test_a_share_of_each_split_may_be_missing(recipe: Path, allowed: str, fits: bool) -> None:
+    make(bad=False)
+    for path in list(DataDir.load(DIRS[0]).wav_scp.values())[:2]:
+        Path(path).unlink()
+    check(1)
+    if fits:
+        assert finish_data(DIRS, WORK, TSV, allowed)[0].startswith("train: 3 of 5 clips")
+        return
+    with pytest.raises(EspretError, match="without them: train 3 of 5, test 5 of 5 clips"):
+        finish_data(DIRS, WORK, TSV, allowed)
+
+
+def test_what_may_be_missing_is_a_number_or_a_share(recipe: Path) -> None:
+    make(bad=False)
+    check(1)
+    for word in ("some", "-1", "5 %", "%"):
+        with pytest.raises(EspretError, match="expected a number of clips, or a share"):
+            finish_data(DIRS, WORK, TSV, word)
+
+
+def test_silence_is_a_remark_and_the_clip_is_kept(recipe: Path) -> None:
+    make(bad=False)
+    soundfile.write("audio/good 1.wav", np.zeros(4000), 8000)
+    check(1)
+    assert finish_data(DIRS, WORK, TSV)[0].startswith("train: 5 clips")
+    assert "train\tgood1\taudio/good 1.wav\tdigital silence: every sample is 0\tkept\n" in Path(TSV).read_text()
 
 
 def test_a_split_may_not_be_left_empty(recipe: Path) -> None:
@@ -151,7 +204,7 @@ def test_a_split_may_not_be_left_empty(recipe: Path) -> None:
         Path(path).write_text("gone bad")
     check(2)
     with pytest.raises(EspretError, match="train: no clip left of 5"):
-        finish_data(DIRS, WORK, TSV, allow_missing=5)
+        finish_data(DIRS, WORK, TSV, allow_missing="5")
 
 
 def test_segments_beyond_their_recording(recipe: Path) -> None:
@@ -169,7 +222,7 @@ def test_segments_beyond_their_recording(recipe: Path) -> None:
     check_audio(["data/cut"], WORK, "1/1")
     with pytest.raises(EspretError, match="'r-b' audio/good 1.wav: segment ends at 0.750 s, the recording at 0.500 s"):
         finish_data(["data/cut"], WORK, TSV)
-    finish_data(["data/cut"], WORK, TSV, allow_missing=1)
+    finish_data(["data/cut"], WORK, TSV, allow_missing="1")
     assert DataDir.load("data/cut").utts == ["r-a", "s-a"]
 
 
@@ -180,4 +233,4 @@ def test_verbs(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["finish-data", "--work", WORK, "--issues", TSV, *DIRS]) == 1
     assert "9 clips cannot be used; expected 0 at most" in capsys.readouterr().err
     assert main(["finish-data", "--allow-missing", "9", "--work", WORK, "--issues", TSV, *DIRS]) == 0
-    assert "train: 5 clips, 0.0 min, 10 captions" in capsys.readouterr().out
+    assert "train: 5 of 9 clips, 0.0 min, 10 captions" in capsys.readouterr().out

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from espret.bin import main
+from espret.data.corpus import Asked
 from espret.data.datadir import DataDir
 from espret.data.ids import check_id, safe_id
 from espret.data.prepare import prepare
@@ -37,7 +38,7 @@ def describe(*items: object, extra: str = "") -> Path:
 
 def run(path: Path, *splits: str, **options: str) -> object:
     where = {split: f"data/{split}.partial" for split in splits or ("train",)}
-    return prepare(path, where, "work", "data/data_issues.tsv", "test", **options)
+    return prepare(path, where, "work", "data/data_issues.tsv", "test", Asked((), **options))
 
 
 def test_data_directories(recipe: Path, write_tone: WriteTone, odd_names: list[str]) -> None:
@@ -78,7 +79,7 @@ def test_unreadable_clips_are_issues(recipe: Path, write_tone: WriteTone) -> Non
     run(describe(*(("train", name[0], name, ["x"]) for name in ("good.wav", "bad\t.wav", "absent.wav"))))
     assert DataDir.load("data/train.partial").utts == ["g"]
     rows = Path("data/data_issues.tsv").read_text().splitlines()
-    assert rows[:2] == ["split\tid\tpath\treason", "train\ta\tabsent.wav\tmissing"]
+    assert rows[:2] == ["split\tid\tpath\treason\tclip", "train\ta\tabsent.wav\tmissing\tdropped"]
     assert rows[2].startswith("train\tb\tbad\\t.wav\tnot audio: ") and len(rows) == 3
 
 
@@ -90,7 +91,7 @@ MISTAKES = {
         "item 2 of clips.*split 'dev'; expected one of those asked for: train",
     ),
     "nothing": ([], "yields nothing for split 'train'"),
-    "id twice": ([GOOD, GOOD], "item 2 of clips.*clip id 'a' again, first seen in split train"),
+    "id twice": ([GOOD, GOOD], "item 2 of clips.*clip id 'a' again in split train"),
     "id with a blank": ([("train", "a b", "a.wav", ["x"])], "clip id 'a b'.*safe_id makes it 'a_b'"),
     "id with a slash": ([("train", "a/b", "a.wav", ["x"])], "clip id 'a/b'"),
     "id like an option": ([("train", "-a", "a.wav", ["x"])], "clip id '-a'.*makes it '_a'"),

@@ -70,7 +70,7 @@ def test_own_corpus_from_clone_to_report(repository, environment):
     printed = run_recipe(recipe, environment, status=1)
     assert "data_issues.tsv" in printed and "--allow-missing" in printed
     issues = (recipe / "data/data_issues.tsv").read_text().splitlines()
-    assert issues[0].split("\t") == ["split", "id", "path", "reason"]
+    assert issues[0].split("\t") == ["split", "id", "path", "reason", "clip"]
     assert "truncated" in issues[1] and "missing" in issues[2] and len(issues) == 3
     assert not (recipe / "data/train").exists()
 

@@ -1,0 +1,122 @@
+"""Recipes of real corpora from folders of archives in their official layouts: generated sounds, or real clips."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import official_layouts as layouts
+import pytest
+from whole_recipes import run_recipe, shorten
+
+from espret.data.datadir import DataDir
+from espret.data.validate import validate
+
+ODD = " {split} & 'sound' #{number};  100% .wav"  # what Clotho's names are like
+SIZES = {"train": 20, "valid": 6, "test": 8}
+Build = Callable[[Path], dict[str, int]]  # fills a folder with archives; how many clips each set has
+
+
+def clotho(folder: Path) -> dict[str, int]:
+    sounds = layouts.generated(SIZES, ODD)
+    sounds["test"][0].name = sounds["train"][0].name  # some names are in two splits
+    layouts.clotho(
+        folder, {"development": sounds["train"], "validation": sounds["valid"], "evaluation": sounds["test"]}
+    )
+    return SIZES
+
+
+def real_clotho(folder: Path) -> dict[str, int]:
+    """Real clips of the validation and evaluation splits; none of development is at hand."""
+    rows = layouts.manifest("Clotho")
+    by_split = {split: [row for row in rows if row["split"] == split] for split in ("val", "eval")}
+    for row in rows:
+        row["name"] = Path(row["file"]).stem + ".wav"
+    assert len(by_split["val"]) == 10 and len(by_split["eval"]) == 7
+    val, evaluation = (layouts.recorded(by_split[split], "name") for split in ("val", "eval"))
+    layouts.clotho(folder, {"development": val[:7], "validation": val[7:], "evaluation": evaluation})
+    return {"train": 7, "valid": 3, "test": 7}
+
+
+def audiocaps(folder: Path) -> dict[str, int]:
+    sounds = layouts.generated(SIZES, "-_{split:_<6}{number:03d}", rate=32000)
+    layouts.audiocaps(folder, {"train": sounds["train"], "val": sounds["valid"], "test": sounds["test"]})
+    return SIZES
+
+
+def real_audiocaps(folder: Path) -> dict[str, int]:
+    rows = layouts.manifest("AudioCaps")
+    splits = {
+        split: layouts.recorded((row for row in rows if row["split"] == split), "youtube_id")
+        for split in ("train", "val", "test")
+    }
+    layouts.audiocaps(folder, splits)
+    sizes = {split: len(sounds) for split, sounds in splits.items()}
+    assert sizes == {"train": 7, "val": 43, "test": 22}
+    return {"train": 7, "valid": 43, "test": 22}
+
+
+CORPORA: dict[str, tuple[str, Build]] = {
+    "clotho": ("v2.1.own", clotho),
+    "audiocaps": ("v1.ac975.own", audiocaps),
+}
+REAL: dict[str, tuple[str, Build]] = {
+    "clotho": ("v2.1.own", real_clotho),
+    "audiocaps": ("v1.ac975.own", real_audiocaps),
+}
+
+
+def published(name: str, build: Build, tmp_path: Path) -> tuple[list[str], dict[str, int]]:
+    """A folder with the corpus' archives; the options that name it, and the sizes of the sets."""
+    folder = tmp_path / "the 'archives'"
+    sizes = build(folder)
+    layouts.write_sources(folder, tmp_path / "sources.tsv")
+    return ["--archives", str(folder), "--sources", str(tmp_path / "sources.tsv")], sizes
+
+
+def check_data(recipe: Path, sizes: dict[str, int], variant: str) -> None:
+    for split, size in sizes.items():
+        path = recipe / "data" / split
+        directory = DataDir.load(path)
+        assert validate(path) == []
+        assert (len(directory.utts), directory.about["listed"], directory.about["variant"]) == (size, size, variant)
+        assert directory.utt2fname.keys() == directory.utt2dur.keys() == directory.utt2sr.keys()
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_stage_0_from_archives_twice(repository, environment, tmp_path, name):
+    variant, build = CORPORA[name]
+    options, sizes = published(name, build, tmp_path)
+    recipe = repository / "egs" / name
+    options += ["--stop-stage", "0"]
+    printed = run_recipe(recipe, environment, *options)
+    assert f"{name}: everything is there for train, valid, test" in printed
+    check_data(recipe, sizes, variant)
+    assert json.loads((recipe / "data/leaks.json").read_text())["test"] == ["test", "valid"]
+    before = {path: path.stat().st_mtime_ns for path in recipe.rglob("*") if path.is_file()}
+    assert "Nothing to do" in run_recipe(recipe, environment, *options)
+    run_recipe(recipe, environment, *options, "--force")  # the data directories again, but nothing is extracted again
+    extracted = [path for path in before if "downloads" in path.parts and path.suffix == ".wav"]
+    assert len(extracted) == sum(sizes.values())
+    assert [path for path in extracted if path.stat().st_mtime_ns != before[path]] == []
+
+
+@pytest.mark.slow
+@pytest.mark.java
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name, corpora", [(name, CORPORA) for name in CORPORA] + [(name, REAL) for name in REAL])
+def test_all_stages(repository, environment, tmp_path, name, corpora):
+    variant, build = corpora[name]
+    options, sizes = published(name, build, tmp_path)
+    recipe = repository / "egs" / name
+    options += shorten(recipe, 2, "small")
+    printed = run_recipe(recipe, environment, *options)
+    assert "Successfully finished." in printed
+    check_data(recipe, sizes, variant)
+    results = [json.loads(line) for line in (recipe / "results.jsonl").read_text().splitlines()]
+    assert {(row["variant"], row["n_clips"], row["listed"]) for row in results} == {(variant, *[sizes["test"]] * 2)}
+    assert {row["task"] for row in results} == {"retrieval", "captioning"}
+    assert f"variant {variant}" in (recipe / "RESULTS.md").read_text().replace("\\", "")
+    assert (recipe / "report.html").stat().st_size > 50_000
+    assert "Nothing to do" in run_recipe(recipe, environment, *options)
