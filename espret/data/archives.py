@@ -17,7 +17,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -148,15 +148,15 @@ class Contents:
         if member.refused:
             raise ValueError(f"is {member.refused}")
         path = inner_path(member.name)
+        if not path and not member.folder:
+            raise ValueError("has no name")
         if path in self.files or (path in self.folders and not member.folder):
             raise ValueError("is there twice")
-        parts = path.split("/") if path else []
-        above = ["/".join(parts[:end]) for end in range(1, len(parts) + member.folder)]
+        parts = path.split("/")
+        above = ["/".join(parts[:end]) for end in range(1, len(parts) + bool(path and member.folder))]
         if clash := next((folder for folder in above if folder in self.files), None):
             raise ValueError(f"lies below {clash!r}, a file")
         self.folders.update(above)
-        if not path and not member.folder:
-            raise ValueError("has no name")
         return path
 
     def _refusal(self, what: str) -> EspretError:
@@ -207,7 +207,8 @@ class Writer:
             os.replace(self.folder, self._target)
         except BaseException:
             if self._stream is not None:
-                self._stream.close()
+                with suppress(OSError):  # a full disk still refuses what waits to be written
+                    self._stream.close()
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
 

@@ -67,18 +67,23 @@ class Asked:
     cookies: str = ""  # for yt-dlp: a file, or browser:NAME
 
     def of(self, corpus: Corpus, main: bool = True) -> Asked:
-        """What of this concerns `corpus`: its splits, and in each folder the part that is called after the corpus.
+        """What of this concerns `corpus`: its splits, and the part of the sound files' folder that is called after it.
 
-        Without such a part the `main` corpus of a recipe has the whole folder, another one the archives only.
+        Without such a part the `main` corpus of a recipe has the whole folder. The variant is that of the main one.
         """
-        part = dataclasses.replace(
+        return dataclasses.replace(
             self,
             splits=tuple(split for split in self.splits if corpus.provides(split)),
             variant=self.variant if main else "",
-            archives=_part(self.archives, corpus.name) or self.archives,
             audio_dir=_part(self.audio_dir, corpus.name) or (self.audio_dir if main else None),
         )
-        return part
+
+    def archive_folders(self, corpus: str) -> list[Path]:
+        """Where the archives of a corpus may lie: a part of the folder that is called after it, and the whole."""
+        if self.archives is None:
+            return []
+        part = _part(self.archives, corpus)
+        return [self.archives] if part is None else [part, self.archives]
 
 
 def _part(folder: Path | None, name: str) -> Path | None:
@@ -116,6 +121,11 @@ class Corpus(ABC):
     @abstractmethod
     def expected(self, split: str, variant: Variant) -> int | None:
         """How many clips the base split `split` has when it is complete; None where nobody has said."""
+
+    def origins(self, asked: Asked) -> set[str]:
+        """Where the sound of its clips, of any split, comes from (`Clip.origins`), as far as its lists tell: what
+        other corpora must leave out. Brings these lists as `fetch` does."""
+        return set()
 
     def own(self, asked: Asked) -> bool:
         """Whether the lists of clips are the user's own (`Asked.sources`): `expected` then says nothing of them."""

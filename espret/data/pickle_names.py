@@ -103,6 +103,13 @@ def build_dtype(dtype: Any, state: object) -> None:
         dtype.__setstate__(dtype.newbyteorder(state[1]).__reduce__()[2])
 
 
+def _plain(dtype: object) -> np.dtype:
+    """A dtype as it is now: that of the pickle may still be built anew."""
+    if not isinstance(dtype, np.dtype):
+        raise ValueError(f"{type(dtype).__name__} as a dtype")
+    return np.dtype(dtype.str)
+
+
 def _shape(shape: object) -> tuple[int, ...]:
     if type(shape) is not tuple or len(shape) > 32 or not all(type(n) is int and 0 <= n < 2**62 for n in shape):
         raise ValueError("shape of an array")
@@ -126,8 +133,9 @@ def blank_array(kind: object, *_shape_and_type: object) -> np.ndarray:
 
 def build_array(array: np.ndarray, state: Any, blank: dict[int, np.ndarray]) -> None:
     version, shape, dtype, fortran, raw = state
-    if version != 1 or not isinstance(dtype, np.dtype):
+    if version != 1:
         raise ValueError("state of an array")
+    dtype = _plain(dtype)
     count = math.prod(_shape(shape))
     if dtype.hasobject:
         if type(raw) is not list or len(raw) != count:
@@ -142,7 +150,7 @@ def build_array(array: np.ndarray, state: Any, blank: dict[int, np.ndarray]) -> 
 
 def _dill_array(_function: object, args: Any, state: Any, attributes: object = None) -> np.ndarray:
     """An array as the package dill pickles it, in one call."""
-    if attributes or state[2].hasobject:
+    if attributes or _plain(state[2]).hasobject:
         raise RefusedError("array of objects, or with attributes")
     array = blank_array(*args)
     build_array(array, state, {})
@@ -150,16 +158,18 @@ def _dill_array(_function: object, args: Any, state: Any, attributes: object = N
 
 
 def _scalar(dtype: object, raw: object) -> Any:
-    if not isinstance(dtype, np.dtype) or dtype.hasobject:
+    kind = _plain(dtype)
+    if kind.hasobject:
         raise RefusedError("scalar that is no number and no string")
-    return np.frombuffer(_content(raw, dtype, 1), dtype)[0]
+    return np.frombuffer(_content(raw, kind, 1), kind)[0]
 
 
 def _from_buffer(raw: object, dtype: object, shape: object, order: str, axes: Any = None) -> np.ndarray:
-    if not isinstance(dtype, np.dtype) or dtype.hasobject:
+    kind = _plain(dtype)
+    if kind.hasobject:
         raise RefusedError("buffer of objects")
     sizes = _shape(shape)
-    array = np.frombuffer(_content(raw, dtype, math.prod(sizes)), dtype)
+    array = np.frombuffer(_content(raw, kind, math.prod(sizes)), kind)
     if order == "K" and axes is not None:
         return array.reshape(sizes, order="C").transpose(_shape(axes))
     return array.reshape(sizes, order="F" if order == "F" else "C")

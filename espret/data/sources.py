@@ -34,7 +34,7 @@ class Sources:
         if asked.archives is not None and not asked.archives.is_dir():
             raise EspretError(f"{asked.archives}: no such folder; expected one with the files of {corpus} (--archives)")
         self.corpus, self.base = corpus, asked.downloads / corpus
-        self._archives = asked.archives
+        self._archives = asked.archive_folders(corpus)
         self._rows = {**official, **own}
         self._own = {name for name, row in own.items() if not is_official(row, official[name])}
         self._verified = Verified(self.base / "verified.json", self._rows)
@@ -115,13 +115,11 @@ class Sources:
 
     def _archive_paths(self, name: str) -> list[Path]:
         """Where in the user's folder the file may lie: by its name, or by the last part of it."""
-        if self._archives is None:
-            return []
         row, last = self._row(name), Path(name).name
         alike = sum(Path(other).name == last for other in self._rows)
         # Of several versions with one file name, one that nothing tells apart must lie in the folder of its version.
         certain = alike == 1 or row.digest is not None or row.size is not None
-        return [self._archives / name] + [self._archives / last] * (certain and last != name)
+        return [folder / place for folder in self._archives for place in [name] + [last] * (certain and last != name)]
 
     def _download_path(self, name: str) -> Path:
         return self.base / "own" / name if name in self._own else self.base / name

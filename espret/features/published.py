@@ -131,20 +131,25 @@ def _lines(path: str | os.PathLike[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _open_hdf5(path: str | os.PathLike[str]) -> Iterator[Published]:
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise EspretError(f"{path}: not HDF5, or damaged: {error}; mend: fetch it again") from None
-    with file:
-        version = _hickle_version(file)
-        form = f"hickle {version}" if version else "hdf5"
-        names = _datasets(path, file)
-        whole = {"data", "data_0"}.intersection(names)
-        if version and whole and file[min(whole)].dtype.kind == "S":
-            yield _pickled(form, parse_pickle(file[min(whole)][()].tobytes(), str(path)), path)
-        else:
-            places = _places(path, file, names, version)
-            yield Published(form, places.keys(), lambda key: _value(path, file, key, places[key]))
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(h5py.File(path, "r"))
+            published = _hdf5(path, file)
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
+            raise EspretError(f"{path}: not HDF5, or damaged: {error}; mend: fetch it again") from None
+        yield published
+
+
+def _hdf5(path: str | os.PathLike[str], file: h5py.File) -> Published:
+    version = _hickle_version(file)
+    form = f"hickle {version}" if version else "hdf5"
+    names: list[str] = []  # of all datasets; links, which may lead out of the file, are not visited
+    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    whole = {"data", "data_0"}.intersection(names)
+    if version and whole and file[min(whole)].dtype.kind == "S":
+        return _pickled(form, parse_pickle(file[min(whole)][()].tobytes(), str(path)), path)
+    places = _places(path, file, names, version)
+    return Published(form, places.keys(), lambda key: _value(path, file, key, places[key]))
 
 
 def _hickle_version(file: h5py.File) -> str:
@@ -152,16 +157,6 @@ def _hickle_version(file: h5py.File) -> str:
     if "HICKLE_VERSION" in file.attrs:
         return str(file.attrs["HICKLE_VERSION"])
     return str(file.attrs.get("VERSION", "2")) if file.attrs.get("CLASS") in (b"hickle", "hickle") else ""
-
-
-def _datasets(path: str | os.PathLike[str], file: h5py.File) -> list[str]:
-    """The names of all datasets. Links, which may lead out of the file, are not visited."""
-    names: list[str] = []
-    try:
-        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    except (OSError, RuntimeError, UnicodeDecodeError) as error:
-        raise EspretError(f"{path}: damaged HDF5: {error}; mend: fetch it again") from None
-    return names
 
 
 def _places(path: str | os.PathLike[str], file: h5py.File, names: list[str], version: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import io
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import stat
 import struct
@@ -411,6 +412,21 @@ def test_a_disk_that_fills_up(place: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(EspretError, match="No space left on device; .* free, 5.5 kB needed; mend: make room"):
         extract(archive, place / "out")
     assert os.listdir(place) == ["x.7z"]
+
+
+def test_a_disk_that_refuses_to_the_last(place: Path) -> None:
+    contents, limits = Contents(place / "x.zip", 1000), resource.getrlimit(resource.RLIMIT_FSIZE)
+    contents.add(Member("a", 10_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        writer = Writer(place / "out")
+        with pytest.raises(OSError, match="File too large"), writer.filling(contents):
+            writer.begin("a")
+            writer.write(bytes(5000))
+            writer.write(bytes(5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert os.listdir(place) == []
 
 
 @pytest.mark.parametrize("kind", FORMATS)

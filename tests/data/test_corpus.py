@@ -77,10 +77,12 @@ def test_each_corpus_is_asked_for_its_own(tmp_path: Path) -> None:
     asked = Asked(("train", "extra", "test_few"), "v2.1", archives=tmp_path, audio_dir=tmp_path)
     first, second = shares([Sounds(), Extra()], asked)
     assert first[1].splits == ("train", "test_few") and first[1].archives == tmp_path and first[1].variant == "v2.1"
-    assert second[1].splits == ("extra",) and second[1].archives == tmp_path / "extra" and second[1].variant == ""
+    assert second[1].splits == ("extra",) and second[1].audio_dir == tmp_path / "extra" and second[1].variant == ""
+    assert first[1].archive_folders("sounds") == [tmp_path]
+    assert second[1].archive_folders("extra") == [tmp_path / "extra", tmp_path]
     (tmp_path / "extra").rmdir()
     _, second = shares([Sounds(), Extra()], asked)
-    assert second[1].archives == tmp_path and second[1].audio_dir is None
+    assert second[1].archive_folders("extra") == [tmp_path] and second[1].audio_dir is None
     with pytest.raises(
         EspretError, match="has a split 'dev'; sounds has train, valid, test, each also as SPLIT_VARIANT"
     ):

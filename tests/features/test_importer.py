@@ -225,7 +225,7 @@ def test_keys_and_names_of_the_real_lists() -> None:
     assert len(match_keys(set(segments.values()), segments, segments)) == 1954
     assert match_keys(set(videos.values()), segments, segments) == {}
     with open(lists / "clotho_v2.1/clotho_captions_development.csv", encoding="utf-8", newline="") as stream:
-        names = {str(k): row["file_name"] for k, row in enumerate(csv.DictReader(stream))}
+        names = {f"clotho-dev-{k:05d}": row["file_name"] for k, row in enumerate(csv.DictReader(stream))}
     stems = {name.removesuffix(".wav").strip() for name in names.values()}
     assert len(match_keys(stems, names, names)) == len(names) == 3839
 

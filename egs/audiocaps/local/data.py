@@ -13,4 +13,4 @@ out of it.
 from espret.data.corpora.audiocaps import AudioCaps
 from espret.data.corpora.wavcaps import WavCaps
 
-CORPORA = [AudioCaps(), WavCaps(without="audiocaps")]
+CORPORA = [audiocaps := AudioCaps(), WavCaps(without=audiocaps)]

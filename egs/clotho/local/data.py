@@ -23,4 +23,4 @@ licence, named in the metadata files.
 from espret.data.corpora.clotho import Clotho
 from espret.data.corpora.wavcaps import WavCaps
 
-CORPORA = [Clotho(), WavCaps(without="clotho")]
+CORPORA = [clotho := Clotho(), WavCaps(without=clotho)]

@@ -89,6 +89,11 @@ class AudioCaps(Corpus):
             return None  # published is the number of its captions only
         return COUNTS[selection].get(split)
 
+    def origins(self, asked: Asked) -> set[str]:
+        sources = Sources(self.name, asked)
+        files = [read_captions(sources.get(name), "drop", None, Counter()) for name in V1.values()]
+        return {f"youtube:{video}" for clips in files for video in clips}
+
     def own(self, asked: Asked) -> bool:
         names = [name for split in asked.splits for name in self._names(split, asked) if name]
         return Sources(self.name, asked).own(names)

@@ -21,6 +21,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from espret.data.corpora.clotho_audio import FOLDERS, Sounds, split_folder
 from espret.data.corpora.clotho_gpt import read_variations
@@ -91,6 +92,14 @@ class Clotho(Corpus):
 
     def expected(self, split: str, variant: Variant) -> int | None:
         return EXPECTED[variant[0]][split]
+
+    def origins(self, asked: Asked) -> set[str]:
+        """The Freesound ids of version 2.1, whose development split holds version 1's."""
+        sources = Sources(self.name, asked)
+        names = [Part(split, split, "v2.1", False).file("metadata") for split in self.splits]
+        _fetch_metadata(sources, names, needed=asked.archives is None)
+        there = [name for name in names if asked.archives is None or sources.has(name)]
+        return {origin for name in there for origins in _freesound(sources.get(name)).values() for origin in origins}
 
     def own(self, asked: Asked) -> bool:
         return Sources(self.name, asked).own(_names(self._parts(asked), "captions"))
@@ -176,14 +185,19 @@ def _origins(part: Part, sources: Sources, asked: Asked, clips: Sequence[Row]) -
     if asked.archives is not None and not sources.has(name):
         _say(f"warning: no {name}: no Freesound ids of '{part.split}', so that leaks cannot be found by them")
         return {}
-    # Latin-1, for names of authors and keywords are in several encodings; what is read of the file is ASCII.
-    rows = read_csv(sources.get(name), ("file_name", "sound_id"), encoding="latin-1", others=True, key="file_name")
-    ids = {row["file_name"]: row["sound_id"].strip() for row in rows}  # "Not found" where the sound was taken away
-    known = {name: (f"freesound:{sound}",) for name, sound in ids.items() if NUMBER.fullmatch(sound)}
+    known = _freesound(sources.get(name))
     unknown = sum(clip["file_name"] not in known for clip in clips)
     if unknown:
         _say(f"{name}: no Freesound id of {unknown} of the {len(clips)} clips of '{part.split}'")
     return known
+
+
+def _freesound(metadata: Path) -> dict[str, tuple[str, ...]]:
+    """File name -> origin, of a metadata file."""
+    # Latin-1, for names of authors and keywords are in several encodings; what is read of the file is ASCII.
+    rows = read_csv(metadata, ("file_name", "sound_id"), encoding="latin-1", others=True, key="file_name")
+    ids = {row["file_name"]: row["sound_id"].strip() for row in rows}  # "Not found" where the sound was taken away
+    return {name: (f"freesound:{sound}",) for name, sound in ids.items() if NUMBER.fullmatch(sound)}
 
 
 def _sounds(part: Part, sources: Sources, asked: Asked, names: Sequence[str]) -> Sounds:

@@ -101,10 +101,11 @@ class VideoSound:
 
     def _archives(self) -> dict[str, list[Path]]:
         """The user's archives of sound: name -> the file, or the files of a split zip."""
-        if self.asked.audio_dir is not None or self.asked.archives is None:
+        folders = self.asked.archive_folders(self.corpus)
+        if self.asked.audio_dir is not None or not folders:
             return {}
         archives: dict[str, list[Path]] = {}
-        for path in sorted(self.asked.archives.iterdir()):
+        for path in sorted(folders[0].iterdir()):
             if path.is_file() and is_archive(path) and path.name not in self.own_files:
                 name = path.with_suffix(".zip").name if PART.fullmatch(path.suffix) else path.name
                 archives.setdefault(name, []).append(path)

@@ -9,8 +9,8 @@ There is one split, `wavcaps`, for training beside the recipe's own: `--train-se
 
 It contains much of the corpora that others test on. Its authors publish blacklists: of every AudioCaps and Clotho clip
 (`blacklist-all`, the default here), and of those of their validation and test splits (`blacklist-test`). They know
-50,725 of AudioCaps' 51,308 clips, 957 of the 975 for testing; what they do not know, `espret leaks` finds.
-`unfiltered` has every clip.
+50,725 of AudioCaps' 51,308 clips, 957 of the 975 for testing; so `blacklist-all` also leaves out what the lists of the
+recipe's own corpus name. `unfiltered` has every clip. What is left in after all, `espret leaks` finds.
 
 Files are FLAC at 32 kHz, `<id>.flac`. An early zip of FreeSound lacked 48,092 of them, and SoundBible's has 88 more
 than its list. An id of one source may occur in another, so sounds are looked up by source.
@@ -32,26 +32,24 @@ from espret.data.extracted import Extracted
 from espret.data.ids import safe_id
 from espret.data.sources import TABLES, Sources
 from espret.data.split_zip import _find_end
-from espret.errors import EspretError, nearest
+from espret.errors import EspretError
 
-BLACKLISTS = {"blacklist-all": "blacklist_exclude_all_ac.json", "blacklist-test": "blacklist_exclude_test_ac.json"}
+ALL = "blacklist-all"
+BLACKLISTS = {ALL: "blacklist_exclude_all_ac.json", "blacklist-test": "blacklist_exclude_test_ac.json"}
 UNFILTERED = "unfiltered"
 COVERED = {"clotho": "FreeSound", "audiocaps": "AudioSet_SL"}  # the corpora of the blacklists, and where they are found
 LAYOUTS = ("{}", "{}_flac", "Audio/{}", "audio/{}", "Zip_files/{}", "waveforms/{}_flac")  # of an --audio-dir
 
 
 class WavCaps(Corpus):
-    """WavCaps for a recipe whose test clips must not be in it: `without` is "clotho", "audiocaps", or "" for one that
-    the blacklists do not know. Whichever it is, a blacklist removes the clips of both, so that a variant has the same
-    clips in every recipe; where a variant leaves in clips of that corpus, it is said on stderr."""
+    """WavCaps for a recipe whose clips must not be in it: those of the corpus `without`. A blacklist removes the clips
+    of AudioCaps and of Clotho in any recipe; where a variant leaves in clips of `without`, it is said on stderr."""
 
     name = "wavcaps"
     splits = ("wavcaps",)
     axes = ((*BLACKLISTS, UNFILTERED), ("all", *SOURCES))
 
-    def __init__(self, without: str = "") -> None:
-        if without and without not in COVERED:
-            raise EspretError(f"WavCaps has no blacklist for '{without}'{nearest(without, COVERED)}")
+    def __init__(self, without: Corpus | None = None) -> None:
         self.without = without
 
     def fetch(self, asked: Asked) -> None:
@@ -63,6 +61,7 @@ class WavCaps(Corpus):
         sources.announce([*lists, *archives])
         for name in lists:
             sources.get(name)
+        self._named_by_the_other(asked)
         for source in wanted if asked.audio_dir is None else ():
             _extracted(sources, source)
 
@@ -72,8 +71,9 @@ class WavCaps(Corpus):
         for split in asked.splits:
             _, variant = self.parse(split, asked.variant)
             self._warn(variant)
+            others = self._named_by_the_other(asked) if variant[0] == ALL else set()
             for source in _chosen(variant):
-                yield from _clips(split, source, variant, sources, asked)
+                yield from _clips(split, source, variant, sources, asked, others)
 
     def expected(self, split: str, variant: Variant) -> int | None:
         return sum(source.clips for source in _chosen(variant)) if variant[0] == UNFILTERED else None
@@ -96,11 +96,17 @@ class WavCaps(Corpus):
         ]
         return list(dict.fromkeys([source.list for source in self._wanted(asked)] + blacklists))
 
+    def _named_by_the_other(self, asked: Asked) -> set[str]:
+        """Where the sound of the corpus' clips that must not be here comes from."""
+        chosen = [self.parse(split, asked.variant)[1][0] for split in asked.splits]
+        return self.without.origins(asked) if self.without is not None and ALL in chosen else set()
+
     def _warn(self, variant: Variant) -> None:
-        source = COVERED.get(self.without, "")
-        if variant[0] != "blacklist-all" and any(source == one.name for one in _chosen(variant)):
+        other = "" if self.without is None else self.without.name
+        source = COVERED.get(other, "")
+        if variant[0] != ALL and any(source == one.name for one in _chosen(variant)):
             left = "training clips" if variant[0] in BLACKLISTS else "clips, those it is tested on included,"
-            _say(f"{variant[0]}: {left} of {self.without} are left in {source}")
+            _say(f"{variant[0]}: {left} of {other} are left in {source}")
 
 
 def _say(text: str) -> None:
@@ -115,7 +121,9 @@ def _blacklist(word: str) -> str:
     return f"json_files/blacklist/{BLACKLISTS[word]}"
 
 
-def _clips(split: str, source: Source, variant: Variant, sources: Sources, asked: Asked) -> Iterator[Clip]:
+def _clips(
+    split: str, source: Source, variant: Variant, sources: Sources, asked: Asked, others: set[str]
+) -> Iterator[Clip]:
     entries = list(read_list(sources.get(source.list), source))
     if len(entries) != source.clips and not sources.own([source.list]):
         raise EspretError(f"{sources.get(source.list)}: {len(entries)} clips; expected {source.clips}")
@@ -124,6 +132,10 @@ def _clips(split: str, source: Source, variant: Variant, sources: Sources, asked
         excluded = read_blacklist(sources.get(_blacklist(variant[0])), source)
         left_out = sum(entry.id in excluded for entry in entries)
         _say(f"{source.name}: {left_out} of {len(entries)} clips are in {BLACKLISTS[variant[0]]} and left out")
+    by_origin = {entry.id for entry in entries if f"{source.origin}:{entry.id}" in others} - excluded
+    if by_origin:
+        _say(f"{source.name}: {len(by_origin)} more are in the lists of the recipe's corpus and left out")
+    excluded |= by_origin
     index = AudioIndex(_folder(source, variant, sources, asked))
     for entry in entries:
         if entry.id not in excluded:

@@ -9,7 +9,7 @@ import json
 import os
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 
 from espret.data.corpora.wavcaps import WavCaps
 from espret.data.corpora.wavcaps_lists import SOURCES
-from espret.data.corpus import Asked, Clip
+from espret.data.corpus import Asked, Clip, Corpus, Variant
 from espret.data.download_table import read_download_table
 from espret.data.sources import TABLES
 from espret.errors import EspretError
@@ -33,6 +33,25 @@ BLACKLISTS = {
     "all_ac": {"AudioSet": ["Y-a1b2c3d4e5.wav", "Yaaaaaaaaaaa.wav"], "FreeSound": ["12", "34", "Not found"]},
     "test_ac": {"AudioSet": ["Yaaaaaaaaaaa.wav"], "FreeSound": ["34"]},
 }
+
+
+class Other(Corpus):
+    """The corpus of a recipe, whose lists name sounds of these origins."""
+
+    def __init__(self, name: str, named: Iterable[str] = ()) -> None:
+        self.name, self.named = name, set(named)
+
+    def fetch(self, asked: Asked) -> None:
+        raise AssertionError("not asked for")
+
+    def clips(self, asked: Asked) -> Iterator[Clip]:
+        raise AssertionError("not asked for")
+
+    def expected(self, split: str, variant: Variant) -> int | None:
+        return None
+
+    def origins(self, asked: Asked) -> set[str]:
+        return self.named
 
 
 def rows(source: str) -> list[dict[str, Any]]:
@@ -132,17 +151,29 @@ def test_one_source_alone_needs_no_other(asked: Asked, archives: Path) -> None:
 
 
 def test_what_is_left_in_of_the_recipes_corpus_is_said(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
-    def said(without: str, variant: str) -> str:
+    def said(without: Corpus | None, variant: str) -> str:
         list(WavCaps(without).clips(replace(asked, variant=variant)))
         return capsys.readouterr().err
 
+    clotho, audiocaps = Other("clotho"), Other("audiocaps")
+
     assert "unfiltered: clips, those it is tested on included, of clotho are left in FreeSound" in said(
-        "clotho", "unfiltered"
+        clotho, "unfiltered"
     )
-    assert "training clips of audiocaps are left in AudioSet_SL" in said("audiocaps", "blacklist-test")
-    assert "left in" not in said("clotho", "blacklist-all") + said("", "unfiltered") + said("clotho", "unfiltered.bbc")
-    with pytest.raises(EspretError, match="no blacklist for 'clohto'; did you mean 'clotho'"):
-        WavCaps("clohto")
+    assert "training clips of audiocaps are left in AudioSet_SL" in said(audiocaps, "blacklist-test")
+    assert "left in" not in said(clotho, "blacklist-all") + said(None, "unfiltered") + said(clotho, "unfiltered.bbc")
+
+
+@pytest.mark.parametrize(("variant", "left"), [("", ["wc-fs-2219"]), ("blacklist-test", ["wc-fs-12", "wc-fs-2219"])])
+def test_what_the_lists_of_the_recipes_corpus_name_is_left_out(asked: Asked, variant: str, left: list[str]) -> None:
+    def freesound(corpus: WavCaps) -> list[str]:
+        wanted = replace(asked, variant=f"{variant} freesound")
+        corpus.fetch(wanted)
+        return [clip.id for clip in corpus.clips(wanted)]
+
+    assert freesound(WavCaps(Other("clotho"))) == left
+    named = Other("clotho", {"freesound:2219", "youtube:aaaaaaaaaaa"})
+    assert freesound(WavCaps(named)) == ([] if variant == "" else left)
 
 
 def test_only_the_unfiltered_clips_are_foretold() -> None:
