@@ -1,6 +1,6 @@
 """Files from the web, whole or absent: resumed after a cut, verified, tried again with growing pauses.
 
-One file a call. What is fetched, from where and what it must be is the caller's (espret.data.sources).
+One file a call. What is fetched, from where and what it must be is the caller's (espret.data.sources.sources).
 """
 
 from __future__ import annotations

@@ -197,8 +197,20 @@ def _resampler(source: int, target: int) -> Callable[[torch.Tensor], torch.Tenso
     )
 
 
+class Inspected(NamedTuple):
+    """Why a sound file cannot be used, or None; and what is odd about one that can, or None."""
+
+    reason: str | None
+    remark: str | None = None
+
+
 def check_clip(path: str | os.PathLike[str]) -> str | None:
-    """Decode a whole sound file; why it cannot be used, or None where it can. SILENT is a remark only.
+    """Decode a whole sound file; why it cannot be used, or None where it can."""
+    return inspect_clip(path).reason
+
+
+def inspect_clip(path: str | os.PathLike[str]) -> Inspected:
+    """Decode a whole sound file and say what is wrong with it. The remark is SILENT or none.
 
     Reasons: "missing", "empty: ...", "not audio: ...", "cannot be read: ...", "truncated: header says N frames, M
     decoded" (or what shows that the end is missing, where the header gives no length), "NaN or infinite samples".
@@ -213,14 +225,14 @@ def check_clip(path: str | os.PathLike[str]) -> str | None:
                 silent = silent and not block.any()
             frames = stream.frames
     except AudioError as error:
-        return error.reason
+        return Inspected(error.reason)
     if 0 < decoded < frames:
-        return f"truncated: header says {frames} frames, {decoded} decoded"
+        return Inspected(f"truncated: header says {frames} frames, {decoded} decoded")
     ending = missing_end(path, decoded)
     if ending:
-        return ending
+        return Inspected(ending)
     if decoded == 0:
-        return "empty: 0 frames"
+        return Inspected("empty: 0 frames")
     if not finite:
-        return "NaN or infinite samples"
-    return SILENT if silent else None
+        return Inspected("NaN or infinite samples")
+    return Inspected(None, SILENT if silent else None)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from espret.data.audio import SILENT, check_clip, probe
+from espret.data.audio import inspect_clip, probe
 from espret.data.datadir import DataDir
 from espret.data.issues import Issue, shard_file
 from espret.data.split import parse_shard, shard
@@ -104,10 +104,10 @@ def recordings_sha256(listed: Sequence[Recording]) -> str:
 
 
 def _check(recording: Recording) -> list[Issue]:
-    reason = check_clip(recording.path)
-    kept = reason == SILENT
-    found = [Issue(recording.split, utt, recording.path, reason, kept) for utt, _ in recording.utts] if reason else []
-    if (found and not kept) or all(end is None for _, end in recording.utts):
+    reason, remark = inspect_clip(recording.path)
+    said, kept = reason or remark, reason is None
+    found = [Issue(recording.split, utt, recording.path, said, kept) for utt, _ in recording.utts] if said else []
+    if reason or all(end is None for _, end in recording.utts):
         return found
     info = probe(recording.path)
     seconds = info.frames / info.sample_rate

@@ -2,7 +2,8 @@
 
 Read key by key, so that of a file of gigabytes one clip is in memory at a time (a pickle has to be read whole). What
 the keys stand for and what the arrays must be is the importer's (`importer`). None of these formats is trusted: no
-object is unpickled but by `unpickle`, no link to another file is followed, no key may ask for more than LARGEST bytes.
+object is unpickled but by espret.data.pickles, no link to another file is followed, no key may ask for more than LARGEST bytes.
+HDF5's library itself is not proof against a file made to harm it: take HDF5 only from those whom you trust.
 
 Hickle keeps a dict in HDF5 in three ways: up to version 3 as data_0/'key'/data_0, in version 4 as data/'key'/data (the
 key as Python writes it, `/` as two backslashes), in version 5 as data/"key", or as a pair data/dataN/data0, data1
@@ -23,10 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import numpy as np
 
-from espret.data.unpickle import load_pickle, parse_pickle
+from espret.data.pickles.load import load_pickle, parse_pickle
 from espret.errors import EspretError
 
 LARGEST = 2**30  # bytes of one key's array: an hour of 2048 numbers 30 times a second
@@ -153,17 +154,17 @@ def _hdf5(path: str | os.PathLike[str], file: h5py.File) -> Published:
 
 
 def _hickle_version(file: h5py.File) -> str:
-    """Such as "4.0.4"; "" for HDF5 that is not hickle's."""
+    """The format's version, "3", "4" or "5"; "" for HDF5 that is not hickle's."""
     if "HICKLE_VERSION" in file.attrs:
-        return str(file.attrs["HICKLE_VERSION"])
-    return str(file.attrs.get("VERSION", "2")) if file.attrs.get("CLASS") in (b"hickle", "hickle") else ""
+        return "5" if "hickle_types_table" in file else "4"
+    return "3" if "CLASS" in file.attrs and "data_0" in file else ""
 
 
 def _places(path: str | os.PathLike[str], file: h5py.File, names: list[str], version: str) -> dict[str, str]:
     """Where in the file the value of each key is."""
     if not version:
         return {name: name for name in names}
-    key_of = {"4": _key4, "5": _key5}.get(version.split(".")[0], _key3)
+    key_of = {"3": _key3, "4": _key4, "5": _key5}[version]
     places: dict[str, str] = {}
     for name in names:
         if name.startswith("hickle_types_table/") or re.fullmatch("data/data[0-9]+/data0", name):
@@ -211,6 +212,8 @@ def _value(path: str | os.PathLike[str], file: h5py.File, key: str, place: str) 
             item = file[item[()]]
         if item.shape is None:
             return None
+        if item.dtype.kind not in "fiub":  # strings and objects of any length are what damaged files break HDF5 with
+            raise EspretError(f"{path}: '{key}' is of {item.dtype}; {EXPECTED}, of numbers")
         if item.external or item.is_virtual:
             raise EspretError(f"{path}: '{key}' lies in another file; expected the arrays in one")
         _check_size(path, key, item.size * item.dtype.itemsize)

@@ -31,6 +31,7 @@ from espret.files import atomic_write, write_text
 SMALL = Path(__file__).parents[1] / "goldens" / "audio"
 SOURCES = ("small", "large")  # to parametrise tests with; those of "large" skip where the folder is not there
 CONSTANTS = ("spectrogram_extractor.", "logmel_extractor.")  # of PANNs: computed, so that filling leaves them
+KEPT = ("full_shape", "stride", "unit", "tol_abs")  # of what is known of an array
 CHIRPS = ((60.0, 0.0, 1500.0, 0.0, 0.25), (0.0, 0.3, 0.0, 0.02, 0.2), (440.0, 0.0, 0.0, 0.45, 0.15))
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -130,8 +131,11 @@ def wave(seed: int, n: int, rate: int, kind: str = "mix", gain: float = 1.0) -> 
 
 
 class Golden:
-    """What a reference program gave. `cases[case]` has seed, n (samples), rate, kind, gain, and a network's own options;
-    `arrays[name]` has full_shape, stride, unit, max_abs, tol_abs; arrays are named `<case>_<what>`, or `<what>`."""
+    """What a reference program gave.
+
+    `cases[case]` has seed, n (samples), rate, kind, gain, and a network's own options; `arrays[name]` has full_shape,
+    stride, unit, tol_abs. Arrays are named `<case>_<what>`, those that are of no signal `<what>`.
+    """
 
     def __init__(self, name: str, folder: Path) -> None:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))[f"{name}.npz"]
@@ -188,13 +192,12 @@ def cut(name: str, source: Path, cases: str, size: int) -> None:
     dropped = tuple(f"{case}_" for case in index["cases"] if case not in cases)
     with np.load(source / f"{name}.npz") as stored:
         arrays = {key: stored[key] for key in index["arrays"] if not key.startswith(dropped) and "wave_i16" not in key}
-    facts = {key: {**index["arrays"][key], "stride": list(index["arrays"][key]["stride"])} for key in arrays}
+    facts = {key: {fact: index["arrays"][key][fact] for fact in KEPT} for key in arrays}
     while sum(array.nbytes for array in arrays.values()) > size:
         key = max(arrays, key=lambda key: arrays[key].nbytes)
         axis = int(np.argmax(arrays[key].shape))
         arrays[key] = arrays[key][(slice(None),) * axis + (slice(None, None, 2),)]
         facts[key]["stride"][axis] *= 2
-        facts[key]["stored_shape"] = list(arrays[key].shape)
     kept = {case: {**value, "stored": False} for case, value in index["cases"].items() if case in cases}
     SMALL.mkdir(parents=True, exist_ok=True)
     with atomic_write(SMALL / f"{name}.npz", "wb") as stream:

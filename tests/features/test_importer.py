@@ -98,10 +98,10 @@ WRITERS: list[tuple[str, str, Callable[[str, dict[str, Any]], None]]] = [
     ("x.PKL", "pickle", write_pickle),
     ("x.h5", "hdf5", write_hdf5),
     ("x.hdf5", "hdf5", write_hdf5),
-    ("x.hickle", "hickle 3.4.9", write_hickle3),
-    ("x.hkl", "hickle 4.0.4", write_hickle4),
-    ("y.hkl", "hickle 5.0.3", write_hickle5),
-    ("z.hkl", "hickle 3.4.9", write_hickled_pickle),
+    ("x.hickle", "hickle 3", write_hickle3),
+    ("x.hkl", "hickle 4", write_hickle4),
+    ("y.hkl", "hickle 5", write_hickle5),
+    ("z.hkl", "hickle 3", write_hickled_pickle),
 ]
 
 
@@ -145,7 +145,7 @@ def test_what_hickle_itself_wrote(golden: tuple[str, Path]) -> None:
     rng = np.random.RandomState(0)
     first, second = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=4)
     with open_published(path) as published:
-        assert published.format == f"hickle {version}"
+        assert published.format == f"hickle {version[0]}"
         again = ["again"] if version == "5.0.3" else []
         assert sorted(published.keys) == sorted(["video--x_1", " it's é.wav", "a/b", *again])
         for key in ["video--x_1", *again]:
@@ -356,6 +356,10 @@ def virtual(file: h5py.File) -> None:
     file.create_virtual_dataset("none", layout)
 
 
+def strings(file: h5py.File) -> None:
+    file["none"] = ["a", "bc"]
+
+
 def huge(file: h5py.File) -> None:
     file.create_dataset("none", (2**28, 4), "f8", chunks=(64, 4))
 
@@ -373,6 +377,7 @@ def test_links_out_of_the_file_are_not_followed(recipe: Path) -> None:
     [
         (external, "'none' lies in another file"),
         (virtual, "'none' lies in another file"),
+        (strings, "'none' is of object; expected a dict of key -> array"),
         (huge, "'none' says that it has 8589934592 bytes"),
     ],
 )

@@ -27,8 +27,8 @@ from pathlib import Path
 
 from espret.data.corpora.videos import ID, VideoSound, file_within, read_keys
 from espret.data.corpus import Asked, Clip, Corpus, Variant
-from espret.data.download_table import read_download_table
-from espret.data.sources import TABLES, Sources
+from espret.data.sources.sources import TABLES, Sources
+from espret.data.sources.table import read_download_table
 from espret.errors import EspretError
 from espret.files import read_json
 

@@ -38,9 +38,9 @@ from espret.data.audio import AudioError, probe
 from espret.data.corpora.audiocaps_text import Captioned, read_captions, read_list, take_lists
 from espret.data.corpora.videos import VideoSound
 from espret.data.corpus import Asked, Clip, Corpus, Variant
-from espret.data.download_table import read_download_table
-from espret.data.sources import TABLES, Sources
-from espret.data.youtube import YouTubeClip, fetch_clips
+from espret.data.sources.sources import TABLES, Sources
+from espret.data.sources.table import read_download_table
+from espret.data.youtube.fetch import YouTubeClip, fetch_clips
 from espret.errors import EspretError
 
 FORM = "https://forms.gle/2wF54Y1Ft2LtPdhW8"

@@ -27,7 +27,7 @@ from espret.data.corpora.clotho_audio import FOLDERS, Sounds, split_folder
 from espret.data.corpora.clotho_gpt import read_variations
 from espret.data.corpus import Asked, Clip, Corpus, Variant
 from espret.data.csv_file import Row, read_csv
-from espret.data.sources import Sources
+from espret.data.sources.sources import Sources
 from espret.errors import EspretError
 
 CAPTIONS = tuple(f"caption_{k}" for k in range(1, 6))

@@ -37,8 +37,8 @@ from pathlib import Path
 from espret.data.corpora.videos import ID, VideoSound, file_within, read_keys
 from espret.data.corpora.youdescribe import Times, read_captions
 from espret.data.corpus import Asked, Clip, Corpus, Variant
-from espret.data.download_table import read_download_table
-from espret.data.sources import TABLES, Sources
+from espret.data.sources.sources import TABLES, Sources
+from espret.data.sources.table import read_download_table
 from espret.errors import EspretError
 
 PARAGRAPHS, SEGMENTS, BY_VIDEO = "paragraphs", "segments", "by-video"

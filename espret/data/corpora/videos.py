@@ -9,11 +9,11 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from espret.data.archives import is_archive
+from espret.data.archives.extract import is_archive
 from espret.data.audio_index import AudioIndex
 from espret.data.corpus import Asked
-from espret.data.extracted import Extracted
-from espret.data.youtube import YouTubeClip, fetch_clips, states
+from espret.data.sources.extracted import Extracted
+from espret.data.youtube.fetch import YouTubeClip, fetch_clips, states
 from espret.errors import EspretError
 
 ID = r"[\w-]{11}"  # of a YouTube video; may begin with -, and have - and _ in it

@@ -24,14 +24,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
+from espret.data.archives.split_zip import find_end
 from espret.data.audio_index import AudioIndex
 from espret.data.corpora.wavcaps_lists import SOURCES, Entry, Source, read_blacklist, read_list
 from espret.data.corpus import Asked, Clip, Corpus, Variant
-from espret.data.download_table import read_download_table
-from espret.data.extracted import Extracted
 from espret.data.ids import safe_id
-from espret.data.sources import TABLES, Sources
-from espret.data.split_zip import _find_end
+from espret.data.sources.extracted import Extracted
+from espret.data.sources.sources import TABLES, Sources
+from espret.data.sources.table import read_download_table
 from espret.errors import EspretError
 
 ALL = "blacklist-all"
@@ -189,7 +189,7 @@ def _parts(sources: Sources, source: Source) -> Sequence[str]:
         return made  # an archive may be deleted once it is extracted
     try:
         with open(sources.get(last), "rb") as stream:
-            return [*first[: _find_end(stream)[1] - 1], last]
+            return [*first[: find_end(stream)[1] - 1], last]
     except BadZipFile:
         return [last]  # extracting it tells what it is instead
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from espret.data.unpickle import load_pickle
+from espret.data.pickles.load import load_pickle
 from espret.errors import EspretError
 from espret.files import read_json
 

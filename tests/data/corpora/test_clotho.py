@@ -21,10 +21,10 @@ from whole_recipes import ROOT
 from espret.data.corpora.clotho import CAPTIONS, EXPECTED, Clotho
 from espret.data.corpora.clotho_audio import ALMOST_TWICE, TWICE
 from espret.data.corpus import Asked, Clip
-from espret.data.download_table import read_download_table
 from espret.data.ids import check_id
 from espret.data.local import corpora
-from espret.data.sources import TABLES
+from espret.data.sources.sources import TABLES
+from espret.data.sources.table import read_download_table
 from espret.data.tables import list_sha256
 from espret.errors import EspretError
 

@@ -176,7 +176,7 @@ def test_sound_from_archives(asked):
 def test_sound_from_a_split_zip(asked, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        "espret.data.archives.extract", lambda paths, target: (calls.append([p.name for p in paths]), target.mkdir())
+        "espret.data.archives.extract.extract", lambda paths, target: (calls.append([p.name for p in paths]), target.mkdir())
     )
     asked = replace(asked, audio_dir=None)
     for name in ("x.zip", "x.Z02", "x.z01"):

@@ -19,8 +19,8 @@ import pytest
 from espret.data.corpora.wavcaps import WavCaps
 from espret.data.corpora.wavcaps_lists import SOURCES
 from espret.data.corpus import Asked, Clip, Corpus, Variant
-from espret.data.download_table import read_download_table
-from espret.data.sources import TABLES
+from espret.data.sources.sources import TABLES
+from espret.data.sources.table import read_download_table
 from espret.errors import EspretError
 
 IDS = {
@@ -255,7 +255,7 @@ def test_another_number_of_clips_is_an_error_unless_the_list_is_the_users(
     official = (TABLES / "wavcaps.tsv").read_text().splitlines(keepends=True)
     row = f"{SOURCES['soundbible'].list}\t-\t-\tsha256:{digest}\n"
     table.write_text("".join(row if line.startswith("json_files/SoundBible") else line for line in official))
-    monkeypatch.setattr("espret.data.sources.TABLES", archives)
+    monkeypatch.setattr("espret.data.sources.sources.TABLES", archives)
     wanted = replace(asked, sources=None)
     assert WavCaps().own(asked) and not WavCaps().own(wanted)
     with pytest.raises(EspretError, match=r"sb_final.json: 2 clips; expected 1232"):
@@ -353,7 +353,7 @@ def published(tmp_path: Path) -> Path:
 def test_the_published_list_of_soundbible(published: Path, tmp_path: Path) -> None:
     wanted = Asked(("wavcaps_soundbible",), downloads=tmp_path / "d", archives=published, audio_dir=tmp_path / "audio")
     (tmp_path / "audio").mkdir()
-    corpus = WavCaps("clotho")
+    corpus = WavCaps(Other("clotho"))
     corpus.fetch(wanted)  # checks the digests of list and blacklist
     found = list(corpus.clips(wanted))
     assert len(found) == len({clip.id for clip in found}) == 1232 and not corpus.own(wanted)
