@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import os
 import pickle
-import tarfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -133,15 +133,33 @@ def audiocaps(folder: Path, splits: Splits) -> None:
                 archive.writestr(f"audiocaps/{split}/Y{one.name}.wav", one.wav)
 
 
+def queryd(folder: Path, splits: Splits) -> None:
+    """QuerYD's paragraphs, version 1: lists, transcripts in tokens, and a zip with the sound of the videos."""
+    transcripts: dict[str, list[list[str]]] = {}
+    for split, sounds in splits.items():
+        keys = [f"video-{one.name}" for one in sounds]
+        path = folder / f"paragraphs/{split}_list.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{key}\n" for key in keys))
+        transcripts.update({key: [text.split() for text in one.captions] for key, one in zip(keys, sounds)})
+    write_pickle(folder / "raw_captions_combined_filtered-v1.pkl", transcripts)
+    with zipfile.ZipFile(folder / OWN_SOUNDS, "w") as archive:
+        for sounds in splits.values():
+            for one in sounds:
+                archive.writestr(f"videos/{one.name}.wav", one.wav)
+
+
+def activitynet(folder: Path, names: Mapping[str, Sequence[str]], sentences: Sequence[str]) -> None:
+    """ActivityNet Captions: lists and captions.zip, without any sound; `names` by train and val_1."""
+    (folder / "lists").mkdir(parents=True)
+    with zipfile.ZipFile(folder / "captions.zip", "w") as archive:
+        for split, keys in names.items():
+            (folder / f"lists/{split}_list.txt").write_text("".join(f"{key}\n" for key in keys))
+            times = [[0.0, 5.0], [5.0, 10.0]]
+            told = {key: {"duration": 10.0, "timestamps": times, "sentences": list(sentences)} for key in keys}
+            archive.writestr(f"{split}.json", json.dumps(told))
+
+
 def write_pickle(path: Path, value: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps(value, protocol=4))
-
-
-def write_tar(path: Path, members: Mapping[str, bytes]) -> None:
-    """A tar.gz of these files."""
-    with tarfile.open(path, "w:gz") as archive:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))

@@ -102,19 +102,20 @@ done
 
 # The systems: task_name, with configuration file, feature and text names.
 systems=()
-declare -A task_of config_of feats_of text_of
+declare -A task_of config_of feats_of text_of file_of expert_of
 configs=()
 for name in ${task}; do
   config=${name}_config
   configs+=("${name}" "${!config}")
 done
 system_rows=$("${ESPRET_PYTHON}" -m espret.recipe.systems "${configs[@]}")
-while IFS=$'\t' read -r name system config feats text; do
+while IFS=$'\t' read -r name system config feats text file expert; do
   [[ -n "${name}" ]] || option_error "no system: name one by --retrieval-config or --captioning-config"
   system=${name}_${system}
   systems+=("${system}")
   task_of[${system}]=${name} config_of[${system}]=${config}
   feats_of[${system}]=${dumpdir}/${feats} text_of[${system}]=${dumpdir}/text/${text}
+  file_of[${system}]=${file} expert_of[${system}]=${expert}
 done <<<"${system_rows}"
 
 train_cmd="${cuda_cmd} --gpu ${ngpu}" launch=()
@@ -177,10 +178,17 @@ if ((${#held_out[@]})); then
     espret leaks --train "data/${train_set}" "${held_out[@]}" "${declared[@]}" --out "${out}"
 fi
 
-stage 1 features "dump what the systems hear to ark/scp"
+stage 1 features "dump what the systems hear to ark/scp, or import features that others have published"
 for system in "${systems[@]}"; do
   config=${config_of[${system}]} feats=${feats_of[${system}]}
   for split in "${splits[@]}"; do
+    if [[ "${file_of[${system}]}" != - ]]; then
+      step to "${feats}/${split}" from "data/${split}" from "${file_of[${system}]}" conf "${config}:features" \
+        -- ${cpu_cmd} "${log}/import_features.log" \
+        espret import-features --from "${file_of[${system}]}" --name "${expert_of[${system}]#-}" \
+        --data "data/${split}" --out "${out}"
+      continue
+    fi
     step to "${feats}/${split}" from "data/${split}" conf "${config}:features" \
       -- ${cpu_cmd} JOB=1:${nj} "${log}/dump.JOB.log" \
       espret dump --config "${config}" --data "data/${split}" --out "${out}" --shard JOB/${nj} \

@@ -1,4 +1,4 @@
-"""Convolutions with the batch norm that follows them folded into their weights, where the norm's statistics are fixed."""
+"""Convolutions with the batch norms that follow them folded into their weights, where their statistics are fixed."""
 
 from __future__ import annotations
 

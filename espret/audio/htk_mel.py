@@ -1,31 +1,33 @@
-"""What VGGish and YAMNet share: a log-mel spectrogram of HTK bands at 16 kHz, cut into patches that a network sees.
+"""What VGGish and YAMNet share: a log-mel spectrogram of HTK bands at 16 kHz, and its patches that a network sees.
 
 The networks themselves are in `espret.audio.vggish` and `espret.audio.yamnet`.
 """
 
 from __future__ import annotations
 
-import itertools
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from espret.audio.checkpoint import checkpoint_path, load_checkpoint
 from espret.audio.network import Extractor, check_rate
+from espret.audio.patches import PatchExtractor
 from espret.errors import EspretError
 
 RATE, WINDOW, HOP, FFT = 16000, 400, 160, 512  # Hz; samples: 25 ms every 10 ms, padded with zeros to the transform
 BANDS, LOW, HIGH = 64, 125.0, 7500.0  # Hz
 PATCH = 96  # frames
 PATCH_SAMPLES = (PATCH - 1) * HOP + WINDOW  # what a patch hears: 0.975 s
-FRAMES = 1 << 12  # spectra computed at a time
-PATCHES = 32  # patches that go through a network at a time: with FRAMES, bounds memory for long recordings
+FRAMES = 1 << 12  # spectra computed at a time: bounds memory for long recordings
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def htk_bands() -> Tensor:
-    """[FFT / 2 + 1, BANDS] float32: triangles whose sides are straight on the mel scale, not in Hz, of height 1.
+    """[FFT / 2 + 1, BANDS] float32: triangles of height 1 whose sides are straight on the mel scale, not in Hz.
 
     Source: tensorflow/models, research/audioset/vggish/mel_features.py; tf.signal.linear_to_mel_weight_matrix.
     """
@@ -45,23 +47,23 @@ def hop_frames(name: str, hop: float) -> int:
     """Frames from patch to patch. Raises EspretError where `hop` seconds are not a whole number of them."""
     count = round(hop * RATE / HOP)
     if count < 1 or abs(count * HOP - hop * RATE) > 1e-6 * RATE:
-        raise EspretError(f"front end {name}: hop is {hop}; expected seconds that are a multiple of {HOP / RATE}")
+        raise EspretError(f"front end {name}: hop is {hop}; expected seconds between patches, a multiple of 0.01")
     return count
 
 
 class HtkLogMel(Extractor):
-    """ln(magnitude + `offset`) of 64 mel bands between 125 and 7500 Hz, from periodic-Hann windows of 25 ms every 10 ms.
+    """ln(magnitude + `offset`) of 64 mel bands from 125 to 7500 Hz, of periodic-Hann windows of 25 ms every 10 ms.
 
-    Windows lie wholly within the clip, which `padded` lengthens with zeros so that there is at least one patch.
-    Computed in float32, under autocast too.
+    Windows lie wholly within the clip, which is first padded with zeros (`padded`) to hold a patch at least. It is
+    computed in float32, under autocast too.
     """
 
     def __init__(self, name: str, sample_rate: int, offset: float) -> None:
         super().__init__()
         self.sample_rate = check_rate(name, sample_rate, RATE)
         self.dim, self.hop_seconds, self.offset = BANDS, HOP / RATE, offset
-        window = pad(torch.hann_window(WINDOW, periodic=True, dtype=torch.float64).float(), (0, FFT - WINDOW))
-        self.register_buffer("window", window, persistent=False)
+        window = torch.hann_window(WINDOW, periodic=True, dtype=torch.float64)
+        self.register_buffer("window", pad(window.float(), (0, FFT - WINDOW)), persistent=False)
         self.register_buffer("bands", htk_bands(), persistent=False)
         self.window: Tensor
         self.bands: Tensor
@@ -76,69 +78,50 @@ class HtkLogMel(Extractor):
 
     def forward(self, samples: Tensor) -> Tensor:
         """[batch, samples] float32, about -1..1 -> [batch, frames, 64]."""
-        length = samples.shape[-1]
-        count = self.frames(length)
-        # The transform reaches beyond the last window, where it is multiplied by zero.
-        samples = pad(samples.float(), (0, self.padded(length) - length + FFT - WINDOW))
+        count = self.frames(samples.shape[-1])
         with torch.autocast(samples.device.type, enabled=False):
             parts = [self._part(samples, first, min(first + FRAMES, count)) for first in range(0, count, FRAMES)]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def _part(self, samples: Tensor, first: int, last: int) -> Tensor:
         """Frames first..last-1."""
-        stretch = samples[:, first * HOP : (last - 1) * HOP + FFT]
+        # The transform reaches beyond its window, where samples are multiplied by zero.
+        needed = (last - 1 - first) * HOP + FFT
+        stretch = samples[:, first * HOP : first * HOP + needed].float()
+        stretch = pad(stretch, (0, needed - stretch.shape[-1]))
         spectra = torch.stft(stretch, FFT, HOP, window=self.window, center=False, return_complex=True)
-        magnitudes = (spectra.real.square() + spectra.imag.square()).sqrt_()
-        return (magnitudes.transpose(1, 2) @ self.bands).add_(self.offset).log_()
-
-    def joined(self, clips: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
-        """The frames of clips [samples] of any lengths laid end to end [frames, 64], and where each clip's begin.
-
-        Each begins at a multiple of the hop, so that its frames are those of the clip alone; between the frames of two
-        clips there are some that hear both, or padding.
-        """
-        slots = [-(-self.padded(len(clip)) // HOP) * HOP for clip in clips]
-        begins = list(itertools.accumulate(slots, initial=0))
-        line = clips[0].new_zeros(begins[-1], dtype=torch.float32)
-        for clip, begin in zip(clips, begins):
-            line[begin : begin + len(clip)] = clip
-        return self(line[None])[0], [begin // HOP for begin in begins[:-1]]
+        magnitudes = (spectra.real.square() + spectra.imag.square()).sqrt_().transpose(1, 2)
+        return (magnitudes @ self.bands).add_(self.offset).log_()
 
 
-class PatchNetwork(Extractor):
-    """A frozen network that hears patches of 96 frames, `hop` frames apart, of `front`'s spectrogram.
+class MelPatchNetwork(PatchExtractor):
+    """A frozen network that sees patches of 96 frames of `front`'s spectrogram, `hop` frames apart.
 
-    Incomplete patches at the end are dropped. Memory: patches of all clips go through the network 32 at a time; beside
-    these, an hour takes the signal twice (460 MB) and its spectrogram (92 MB).
+    Patches that reach over the spectrogram's end are dropped. Memory: `at_a_time` patches in the network; beside these,
+    an hour takes 185 MB for its spectrogram.
     """
 
-    def __init__(self, front: HtkLogMel, hop: int, per_patch: int = 1) -> None:
-        """`per_patch`: how many tokens come of a patch, at even distances."""
-        super().__init__()
-        self.front, self.hop, self.per_patch = front, hop, per_patch
-        self.sample_rate, self.hop_seconds = RATE, hop * HOP / RATE / per_patch
+    at_a_time = 32
 
-    def patches(self, samples: int) -> int:
+    def __init__(self, front: HtkLogMel, hop: int) -> None:
+        super().__init__()
+        self.front, self.hop = front, hop
+        self.sample_rate, self.hop_seconds = front.sample_rate, hop * front.hop_seconds
+
+    def frames(self, samples: int) -> int:
         """Patches of a clip of `samples`."""
         return 1 + (self.front.frames(samples) - PATCH) // self.hop
 
-    def frames(self, samples: int) -> int:
-        """Tokens that come out of a clip of `samples`."""
-        return self.per_patch * self.patches(samples)
+    def patches(self, samples: Tensor) -> Tensor:
+        """[batch, samples] -> [batch, patches, 96, 64], a view of the spectrogram."""
+        spectrogram: Tensor = self.front(samples)
+        return spectrogram.unfold(1, PATCH, self.hop).transpose(2, 3)
 
-    @abstractmethod
-    def tokens(self, patches: Tensor) -> Tensor:
-        """[patches, 96, 64] -> [patches * per_patch, dim]."""
 
-    def forward(self, samples: Tensor) -> Tensor:
-        """[batch, samples] float32, about -1..1 -> [batch, tokens, dim]."""
-        return torch.stack(self.extract(samples.unbind()))
-
-    def extract(self, clips: Sequence[Tensor]) -> list[Tensor]:
-        """The tokens [tokens, dim] of clips [samples] of any lengths, whose patches go through the network together."""
-        spectrogram, begins = self.front.joined(clips)
-        counts = [self.patches(len(clip)) for clip in clips]
-        starts = [begin + self.hop * torch.arange(count) for begin, count in zip(begins, counts)]
-        rows = torch.cat(starts).to(spectrogram.device)[:, None] + torch.arange(PATCH, device=spectrogram.device)
-        made = torch.cat([self.tokens(spectrogram[part]) for part in rows.split(PATCHES)])
-        return list(made.split([count * self.per_patch for count in counts]))
+def load_network(name: str, make: Callable[[], Network], checkpoint: str) -> tuple[Network, dict[str, Any]]:
+    """A network with the weights that `checkpoint` says ("official", a path, or "random"), and their provenance."""
+    path = checkpoint_path(name, checkpoint)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = make()
+    return network, {"checkpoint": "random"} if path is None else load_checkpoint(network, path)

@@ -7,15 +7,17 @@ bands, with the front ends that its versions have had. Reading the file of weigh
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, pad
-from torchaudio.functional import melscale_fbanks
 
+from espret.audio.checkpoint import checkpoint_path, load_checkpoint
 from espret.audio.fused import run_fused
 from espret.audio.network import check_rate
+from espret.audio.panns_logmel import slaney_bands
 from espret.audio.patches import PatchExtractor
 from espret.errors import EspretError
 
@@ -54,9 +56,8 @@ class OpenL3LogMel(nn.Module):
     def __init__(self, frontend: FrontEnd = "kapre03") -> None:
         super().__init__()
         self.padding, self.power = PADDING[frontend], 2 if frontend == "kapre014" else 1
-        scale = "htk" if frontend == "kapre014" else "slaney"
-        bands = melscale_fbanks(FFT // 2 + 1, 0.0, RATE / 2, BANDS, RATE, "slaney", scale)
-        self.register_buffer("bands", bands.T.contiguous(), persistent=False)
+        bands = htk_bands() if frontend == "kapre014" else slaney_bands(RATE, FFT, BANDS, 0.0, RATE / 2)
+        self.register_buffer("bands", torch.from_numpy(bands.T.astype(np.float32)), persistent=False)
         self.register_buffer("hann", torch.hann_window(FFT, periodic=True), persistent=False)
         self.bands: Tensor
         self.hann: Tensor
@@ -71,6 +72,15 @@ class OpenL3LogMel(nn.Module):
             mel = (self.bands @ power).sqrt_() if self.power == 2 else self.bands @ power.sqrt_()
             level = 10 * torch.log10(mel.clamp_(min=FLOOR))
             return (level - level.amax(dim=(1, 2), keepdim=True)).clamp_(min=-RANGE)
+
+
+def htk_bands() -> np.ndarray:
+    """[1025, 128] float64: triangles of equal area, their corners evenly spaced on HTK's scale, 2595 log10(1 + f / 700)."""
+    corners = 700 * (np.logspace(0, np.log10(1 + RATE / 2 / 700), BANDS + 2) - 1)
+    low, centre, high = corners[:-2], corners[1:-1], corners[2:]
+    lines = np.arange(FFT // 2 + 1)[:, None] * RATE / FFT
+    triangles = np.minimum((lines - low) / (centre - low), (high - lines) / (high - centre))
+    return np.maximum(0, triangles) * (2 / (high - low))
 
 
 class OpenL3Body(nn.Sequential):
@@ -154,9 +164,16 @@ class OpenL3(PatchExtractor):
         self.sample_rate = check_rate("openl3", sample_rate, RATE)
         self.hop, self.before, self.dim = int(hop * RATE), WINDOW // 2 if center else 0, embedding
         if self.hop < 1:
-            raise EspretError(f"front end openl3: hop is {hop}; expected the seconds between windows, such as 0.1 or 1.0")
+            raise EspretError(
+                f"front end openl3: hop is {hop}; expected the seconds between windows, such as 0.1 or 1.0"
+            )
         self.hop_seconds = self.hop / RATE
-        self.logmel, self.body = OpenL3LogMel(frontend), OpenL3Body()
+        self.logmel = OpenL3LogMel(frontend)
+        path = checkpoint_path("openl3", checkpoint)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.body = OpenL3Body()
+        self.provenance: dict[str, Any] = {"checkpoint": "random"} if path is None else load_checkpoint(self.body, path)
 
     def frames(self, samples: int) -> int:
         """Windows that are made of a clip of `samples`."""

@@ -1,24 +1,36 @@
 """YAMNet, a MobileNet that makes 1024 values, and scores of AudioSet's 521 classes, of every 0.96 s.
 
-Its front end and the cutting into patches are in `espret.audio.htk_mel`.
-Source: tensorflow/models, research/audioset/yamnet; the weights as torch has them: w-hc/torch_audioset.
+Its spectrogram and the cutting into patches are in `espret.audio.htk_mel`.
+Source: tensorflow/models, research/audioset/yamnet; its weights for torch: w-hc/torch_audioset.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from espret.audio.htk_mel import HOP, PATCH_SAMPLES, HtkLogMel, hop_frames
+from espret.audio.fused import folded
+from espret.audio.htk_mel import HOP, PATCH_SAMPLES, HtkLogMel, MelPatchNetwork, hop_frames, load_network
 
 DIM, CLASSES = 1024, 521
 # Channels and stride of layer 1, a convolution, and of layers 2 to 14, separable ones.
 LAYERS = ((32, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
+KERAS = {  # names of tensors: torch's
+    "kernel": "weight",
+    "depthwise_kernel": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
 
 
 class YamnetLogMel(HtkLogMel):
-    """YAMNet's front end: ln(magnitude + 0.001) of 64 mel bands at 16 kHz, 100 frames a second.
+    """YAMNet's spectrogram: ln(magnitude + 0.001) of 64 mel bands at 16 kHz, 100 frames a second.
 
     A clip is padded with zeros to whole patches, `hop` seconds apart, as the reference does before its network.
     """
@@ -51,9 +63,7 @@ class ConvNorm(nn.Module):
             top = left = 0
         if self.training:
             return F.relu_(bn(F.conv2d(x, conv.weight, None, conv.stride, (top, left), groups=conv.groups)))
-        # The norm as other kernels and a bias: a pass over the maps less.
-        weight, bias = fuse_conv_bn_weights(conv.weight, None, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias)
-        return F.relu_(F.conv2d(x, weight, bias, conv.stride, (top, left), groups=conv.groups))
+        return F.relu_(F.conv2d(x, *folded(conv, bn), conv.stride, (top, left), groups=conv.groups))
 
 
 def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -71,7 +81,7 @@ def _layer(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 class YamnetBody(nn.Module):
-    """The network behind the front end; its state dict has the keys of torch_audioset's `yamnet.pth`."""
+    """The network behind the spectrogram; its state dict has the keys of torch_audioset's `yamnet.pth`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,8 +92,9 @@ class YamnetBody(nn.Module):
             self.add_module(f"layer{number}", _layer(inputs, outputs, stride))
             inputs = outputs
         self.classifier = nn.Linear(DIM, CLASSES)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # several times as fast on CPU
 
-    def map(self, patches: Tensor) -> Tensor:
+    def maps(self, patches: Tensor) -> Tensor:
         """[patches, 96, 64] log-mel -> [patches, 1024, 3 in time, 2 in frequency]."""
         x = patches[:, None]
         for number in range(1, len(LAYERS) + 1):
@@ -92,4 +103,67 @@ class YamnetBody(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """[patches, 96, 64] log-mel -> [patches, 1024], the mean of the map."""
-        return self.map(patches).mean(dim=(2, 3))
+        return self.maps(patches).mean(dim=(2, 3))
+
+    def from_keras(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state dict in the tensors of the official `yamnet.h5`, keyed `layer/name/layer/name/kernel:0`.
+
+        A rule, not a table: what it does not know keeps its name, so that the reader of the file names it.
+        """
+        found = {}
+        for key, tensor in tensors.items():
+            name = _name(key)
+            found[name] = _turned(key, tensor)
+            if name.endswith(".running_mean"):  # the reference's norms do not scale and count no batches
+                norm = name.removesuffix(".running_mean")
+                found.setdefault(f"{norm}.weight", torch.ones_like(tensor))
+                found[f"{norm}.num_batches_tracked"] = torch.tensor(0)
+        return found
+
+
+def _name(key: str) -> str:
+    """`layer2/pointwise_conv/bn/layer2/pointwise_conv/bn/beta:0` -> `layer2.pointwise_conv.bn.bias`."""
+    *path, last = key.removesuffix(":0").split("/")
+    layer = path[len(path) // 2 :]  # Keras writes it twice
+    if layer in (["logits"], ["dense"]):  # of the official file, of the current code
+        layer = ["classifier"]
+    else:
+        layer = [*layer[:1], *("fused" if part == "conv" else part for part in layer[1:2]), *(layer[2:] or ["conv"])]
+    return ".".join([*layer, KERAS.get(last, last)])
+
+
+def _turned(key: str, tensor: Tensor) -> Tensor:
+    """A tensor of Keras with its axes as torch has them: outputs, inputs of a group, height, width."""
+    if key.endswith("/depthwise_kernel:0"):  # height, width, inputs, 1
+        return tensor.permute(2, 3, 0, 1).contiguous()
+    if key.endswith("/kernel:0"):  # height, width, inputs, outputs, or inputs, outputs
+        return (tensor.permute(3, 2, 0, 1) if tensor.ndim == 4 else tensor.T).contiguous()
+    return tensor
+
+
+class Yamnet(MelPatchNetwork):
+    """YAMNet at 16 kHz: a token for each patch of 0.96 s, `hop` seconds apart (the reference: 0.48).
+
+    Options: `checkpoint`: "official" (Keras's yamnet.h5), the path of it or of torch_audioset's yamnet.pth, "random";
+    `output`: "embedding" (1024 values), "logits" (521) or "predictions" (their sigmoids).
+
+    A clip is padded with zeros to whole patches.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        checkpoint: str = "official",
+        output: Literal["embedding", "logits", "predictions"] = "embedding",
+        hop: float = 0.48,
+    ) -> None:
+        super().__init__(YamnetLogMel(sample_rate, hop), hop_frames("yamnet", hop))
+        self.output, self.dim = output, DIM if output == "embedding" else CLASSES
+        self.body, self.provenance = load_network("yamnet", YamnetBody, checkpoint)
+
+    def embed(self, patches: Tensor) -> Tensor:
+        """[patches, 96, 64] -> [patches, 1024 or 521]."""
+        found: Tensor = self.body(patches)
+        if self.output != "embedding":
+            found = self.body.classifier(found)
+        return (found.sigmoid() if self.output == "predictions" else found).float()

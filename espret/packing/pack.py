@@ -19,7 +19,7 @@ import espret
 from espret.config import load_system
 from espret.errors import EspretError
 from espret.packing.archive import CONFIG, SCORES, TEXT, write_archive
-from espret.recipe.systems import SAFE_NAME
+from espret.recipe.systems import IMPORTED, SAFE_NAME
 from espret.report.results import score_dir
 from espret.text.prepare import load_tokenizer
 from espret.training import TASKS, checkpoint
@@ -77,6 +77,8 @@ def _experiment(exp: str | os.PathLike[str]) -> Experiment:
 def _config(exp: str | os.PathLike[str], config: str | os.PathLike[str] | None) -> bytes:
     """The experiment's configuration, with the decode section of `config`."""
     system = load_system(Path(exp) / CONFIG)
+    if system.features.frontend.get("type") == IMPORTED:
+        raise EspretError(f"{exp}: hears imported features, which are not made of sound files; leave stage 6 out")
     if config is not None:
         system.decode = load_system(Path(config)).decode
     return yaml.safe_dump(asdict(system), sort_keys=False, allow_unicode=True).encode()

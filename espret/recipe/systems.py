@@ -1,6 +1,7 @@
 """The systems of a run, for the shell: `python -m espret.recipe.systems retrieval "conf/a.yaml conf/b.yaml" ...`.
 
-Prints one line a system: task, system, configuration file, feature name, text name. A system is called after its file.
+Prints one line a system: task, system, configuration file, feature name, text name, and for imported features
+(`frontend: {type: imported, file: FILE, expert: NAME}`) FILE and NAME. A system is called after its file.
 """
 
 from __future__ import annotations
@@ -13,22 +14,36 @@ from typing import Any
 from espret.errors import EspretError, nearest
 from espret.yaml_file import load_yaml
 
+IMPORTED = "imported"  # the front end of features that `espret import-features` takes from elsewhere
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
 def system_rows(task: str, configs: str) -> list[list[str]]:
-    """[task, system, file, feature name, text name] for each file in the blank-separated list `configs`."""
+    """[task, system, file, feature name, text name, imported file, expert] for each file in the blank-separated list
+    `configs`; the last two are "-" where features are not imported."""
     rows = []
     for config in configs.split():
         if not Path(config).is_file():
             others = [str(path) for path in Path(config).parent.glob("*.yaml")]
             raise EspretError(f"--{task}-config {config}: no such file{nearest(config, others)}")
         sections = load_yaml(config)
-        name = Path(config).stem
-        rows.append(
-            [task, _safe(name, config), config, _name(sections, "features", config), _name(sections, "text", config)]
-        )
+        name = _safe(Path(config).stem, config)
+        names = [_name(sections, section, config) for section in ("features", "text")]
+        rows.append([task, name, config, *names, *_imported(sections["features"].get("frontend"), config)])
     return rows
+
+
+def _imported(frontend: object, config: str) -> tuple[str, str]:
+    """The file that features are imported from, and which expert they are of."""
+    if not isinstance(frontend, dict) or frontend.get("type") != IMPORTED:
+        return "-", "-"
+    for key in frontend:
+        if key not in ("type", "file", "expert"):
+            raise EspretError(f"{config}: features.frontend: unknown option '{key}'{nearest(key, ('file', 'expert'))}")
+    file, expert = frontend.get("file"), frontend.get("expert", "-")
+    if not isinstance(file, str) or not file or "\t" in file or not isinstance(expert, str):
+        raise EspretError(f"{config}: features.frontend: {frontend!r}; expected file, the name of one, and an expert")
+    return file, expert
 
 
 def _name(sections: dict[str, Any], section: str, config: str) -> str:

@@ -39,8 +39,11 @@ class Split:
         self.dim = self.reader.dim
         missing = [utt for utt in self.utts if utt not in self.reader]
         if missing:
+            mend = "redo stage 1"
+            if (self.reader.path / "missing").exists():
+                mend = "what they were imported from has none of these; train on a set without them"
             raise EspretError(
-                f"{feats}: no features of {len(missing)} clip(s) of {data}, the first is {missing[0]}; redo stage 1"
+                f"{feats}: no features of {len(missing)} clip(s) of {data}, the first is {missing[0]}; {mend}"
             )
         self.captions: list[str] = []
         self.tokens: list[list[int]] = []

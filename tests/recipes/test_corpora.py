@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import official_layouts as layouts
 import pytest
+import yaml
 from whole_recipes import run_recipe, shorten
 
 from espret.data.datadir import DataDir
@@ -57,9 +59,16 @@ def real_audiocaps(folder: Path) -> dict[str, int]:
     return {"train": 7, "valid": 43, "test": 22}
 
 
+def queryd(folder: Path) -> dict[str, int]:
+    sounds = layouts.generated(SIZES, "-_{split:_<6}{number:03d}", captions=2)
+    layouts.queryd(folder, {"train": sounds["train"], "val": sounds["valid"], "test": sounds["test"]})
+    return SIZES
+
+
 CORPORA: dict[str, tuple[str, Build]] = {
     "clotho": ("v2.1.own", clotho),
     "audiocaps": ("v1.ac975.own", audiocaps),
+    "queryd": ("paragraphs.v1.official.own", queryd),
 }
 REAL: dict[str, tuple[str, Build]] = {
     "clotho": ("v2.1.own", real_clotho),
@@ -120,3 +129,37 @@ def test_all_stages(repository, environment, tmp_path, name, corpora):
     assert f"variant {variant}" in (recipe / "RESULTS.md").read_text().replace("\\", "")
     assert (recipe / "report.html").stat().st_size > 50_000
     assert "Nothing to do" in run_recipe(recipe, environment, *options)
+
+
+@pytest.mark.slow
+@pytest.mark.java
+@pytest.mark.timeout(1800)
+def test_imported_features_without_any_sound(repository, environment, tmp_path):
+    names = {"train": [f"v_-_train{k:04d}" for k in range(540)], "val_1": [f"v_-_val_1{k:04d}" for k in range(12)]}
+    folder = tmp_path / "archives"
+    layouts.activitynet(folder, names, ["A man runs.", "He falls into the water."])
+    layouts.write_sources(folder, tmp_path / "sources.tsv")
+    recipe = repository / "egs/activitynet"
+    rng = np.random.default_rng(0)
+    experts = {key: rng.standard_normal((4, 128), dtype=np.float32) for keys in names.values() for key in keys}
+    np.savez(recipe / "vggish experts.npz", **experts)
+    options = shorten(recipe, 1, "small")
+    for task in ("retrieval", "captioning"):
+        path = recipe / f"conf/{task}/short.yaml"
+        system = yaml.safe_load(path.read_text())
+        imported = {"type": "imported", "file": "vggish experts.npz", "expert": "vggish"}
+        system["features"] = {"name": "vggish", "frontend": imported}
+        system["model"]["audio"] = {"type": "identity"}
+        system["train"].pop("augment", None)
+        path.write_text(yaml.safe_dump(system, sort_keys=False))
+    options += ["--archives", str(folder), "--sources", str(tmp_path / "sources.tsv")]
+    printed = run_recipe(recipe, environment, *options)
+    assert "Successfully finished." in printed
+    assert not (recipe / "data/train/wav.scp").exists() and not (recipe / "dump/vggish/train/missing").exists()
+    assert json.loads((recipe / "dump/vggish/val_1/about.json").read_text())["utterances"] == 12
+    results = [json.loads(line) for line in (recipe / "results.jsonl").read_text().splitlines()]
+    assert {row["task"] for row in results} == {"retrieval", "captioning"} and {row["n_clips"] for row in results} == {
+        12
+    }
+    assert "Nothing to do" in run_recipe(recipe, environment, *options)
+    assert "hears imported features" in run_recipe(recipe, environment, *options, "--stop-stage", "6", status=1)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from espret.bin import main
+from espret.files import write_json
 from espret.report.metrics import COLUMNS, TASKS, UNITS
 from espret.report.results import collect, read_results, write_results
 from espret.report.table import tables
@@ -139,3 +140,23 @@ def test_fense_has_a_column_where_a_system_was_scored_with_it(tree, caption_metr
     (table,) = tables(collect(folders))
     assert [column.metric for column in table.columns][-3:] == ["SPIDEr", "SPIDEr-FL", "FENSE"]
     assert [line.cells[-1].mean for line in table.lines] == [0.5, None] and "FENSE was not scored" in table.notes
+
+
+def test_missing_clips_and_declared_leaks_stand_beside_the_numbers(tree, retrieval_metrics):
+    tree.data(listed=9)
+    folders = [tree.score("retrieval", name, 1, retrieval_metrics(40.0)) for name in ("clean", "leaky")]
+    pair = {"train": "train", "test": "test", "kind": "youtube", "shared": 2, "in_test": 3, "of_test": 8}
+    undeclared = {**pair, "kind": "caption", "declared": None}
+    write_json(folders[0] / "leaks.json", {"pairs": [undeclared]})
+    write_json(folders[1] / "leaks.json", {"pairs": [{**pair, "declared": "segments | of one video"}, undeclared]})
+    main(["collect", "--out", "results.jsonl", *map(str, folders)])
+    main(["table", "--results", "results.jsonl", "--out", "RESULTS.md"])
+    text = Path("RESULTS.md").read_text()
+    note = "3 of 8 test clips share YouTube ids with the training data (segments \\| of one video)"
+    assert f"\n(1) {note}\n" in text and "| leaky (1) |" in text and "| clean |" in text
+    assert "8 of 9 clips, 16 captions; split test, variant toy.v1" in text
+    rows = read_results("results.jsonl")
+    assert {row.listed for row in rows} == {9} and {bool(row.leak) for row in rows if row.system == "clean"} == {False}
+    main(["report", "--results", "results.jsonl", "--out", "report.html", *map(str, folders)])
+    page = Path("report.html").read_text()
+    assert '<th scope="row">leaky<sup>1</sup></th>' in page and "3 of 8 test clips share YouTube ids" in page

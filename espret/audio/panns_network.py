@@ -1,0 +1,106 @@
+"""PANNs as frozen networks: waveforms at 32 kHz to frames, maps, an embedding or the classes of AudioSet.
+
+A network is the front end of `espret.audio.panns_logmel` and a body of `espret.audio.panns`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from espret.audio.checkpoint import checkpoint_path, load_checkpoint
+from espret.audio.network import Extractor, check_rate
+from espret.audio.panns import CLASSES, Cnn10, Cnn14, Panns, ResNet38
+from espret.audio.panns_logmel import HOP, RATE, PannsLogMel
+
+
+class PannsNetwork(Extractor):
+    """A frozen PANN. `checkpoint`: "official", a path, or "random".
+
+    `output`: "frames", the map after the last block averaged over frequency, one every 0.32 s (CNN10: 0.16 s); "map",
+    the map itself, frequencies side by side (channel-major, `dim` = channels * bins); "embedding", after `fc1` and ReLU,
+    and "clipwise", the probabilities of AudioSet's 527 classes: one frame for the clip.
+
+    A clip of fewer samples than one frame needs (0.31 s; CNN10: 0.15 s) is continued with zeros; the reference fails on it.
+    Spectrogram and map of long recordings are computed in stretches: an hour takes about 1.5 GB beside the weights.
+
+    The state dict has the keys of the official file, front end and body together.
+    """
+
+    variant: ClassVar[str]
+    body_type: ClassVar[type[Panns]]
+
+    def __init__(
+        self,
+        sample_rate: int,
+        checkpoint: str = "official",
+        output: Literal["frames", "map", "embedding", "clipwise"] = "frames",
+    ) -> None:
+        super().__init__()
+        self.sample_rate = check_rate(self.variant, sample_rate, RATE)
+        path = checkpoint_path(self.variant, checkpoint)
+        self.front = PannsLogMel(RATE)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.body = self.body_type()
+        self.register_state_dict_post_hook(_to_official)
+        self.register_load_state_dict_pre_hook(_from_official)
+        self.provenance: dict[str, Any] = {"checkpoint": "random"} if path is None else load_checkpoint(self, path)
+        self.output = output
+        channels = self.body.dim
+        self.dim = {"map": channels * self.body.bins, "clipwise": CLASSES}.get(output, channels)
+        self.hop_seconds = self.body.pooling * HOP / RATE if output in ("frames", "map") else 0.0
+        self.shortest = (self.body.pooling - 1) * HOP  # samples
+
+    def frames(self, samples: int) -> int:
+        """Frames that come out of a clip of `samples`."""
+        whole = self.front.frames(max(samples, self.shortest)) // self.body.pooling
+        return whole if self.output in ("frames", "map") else 1
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """[batch, samples] float32, about -1..1 -> [batch, frames, dim] float32."""
+        fmap = self.body(self.front(F.pad(samples, (0, max(0, self.shortest - samples.shape[1])))))
+        if self.output == "map":
+            return fmap.transpose(1, 2).flatten(2).float()
+        frames = self.body.frames(fmap)
+        if self.output == "frames":
+            return frames.float()
+        embedding = self.body.embedding(frames)
+        found = embedding if self.output == "embedding" else self.body.logits(embedding).float().sigmoid()
+        return found[:, None].float()
+
+
+class Cnn10Network(PannsNetwork):
+    """CNN10 and its front end."""
+
+    variant, body_type = "cnn10", Cnn10
+
+
+class Cnn14Network(PannsNetwork):
+    """CNN14 and its front end."""
+
+    variant, body_type = "cnn14", Cnn14
+
+
+class ResNet38Network(PannsNetwork):
+    """ResNet38 and its front end."""
+
+    variant, body_type = "resnet38", ResNet38
+
+
+def _to_official(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Take the names of the two parts out of the keys of a state dict, which official files do not have."""
+    for part in ("front.", "body."):
+        for key in [key for key in state if key.startswith(prefix + part)]:
+            state[prefix + key.removeprefix(prefix + part)] = state.pop(key)
+
+
+def _from_official(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Put them back."""
+    for part in ("front", "body"):
+        for key in module.get_submodule(part).state_dict():
+            if prefix + key in state:
+                state[f"{prefix}{part}.{key}"] = state.pop(prefix + key)
