@@ -34,8 +34,9 @@ PART = 1 << 12  # spectra computed at a time: bounds memory for long recordings
 class CoalaLogMel(Extractor):
     """ln(magnitude + 2^-23) of 96 mel bands (Slaney) between 0 and 11 kHz, of 1024 samples every 512, centred.
 
-    The clip is mirrored at its ends, as librosa before 0.10 did. A clip of up to 10 s is first padded to 10 s with zeros;
-    the reference adds noise to such clips, other noise each time: with `noise` it is added here too, always the same.
+    The clip is mirrored at its ends, as librosa before 0.10 did. A clip of up to 10 s is first padded to 10 s with
+    zeros; the reference adds noise to such clips, other noise each time: with `noise` it is added here too, always the
+    same.
     """
 
     def __init__(self, sample_rate: int, noise: bool = False) -> None:
@@ -121,10 +122,10 @@ class CoalaCnnBody(nn.Module):
 class Coala(PatchExtractor):
     """A frozen COALA network at 22 kHz: one frame for each chunk of 96 frames (2.23 s), `hop` frames apart.
 
-    `hop`: 96 for chunks side by side, 48 for chunks that overlap by half; what is left at the end is dropped. Clips of up
-    to 10 s are padded to 10 s with zeros (4 chunks side by side). `output`: "embedding" (1152: 128 channels by 3 in mel
-    by 3 in time), or "head", what the layers behind it make. `noise`: as CoalaLogMel. Memory: 64 chunks at a time take
-    MEM; beside these, an hour takes 0.7 GB for its samples and a padded copy, and 60 MB for its spectrogram.
+    `hop`: 96 for chunks side by side, 48 for chunks that overlap by half; what is left at the end is dropped. Clips of
+    up to 10 s are padded to 10 s with zeros (4 chunks side by side). `output`: "embedding" (1152: 128 channels by 3 in
+    mel by 3 in time), or "head", what the layers behind it make. `noise`: as CoalaLogMel. Memory: 64 chunks at a time
+    take 0.15 GB; beside these, an hour takes 0.7 GB for its samples and a padded copy, and 60 MB for its spectrogram.
     """
 
     name: ClassVar[str]  # of the checkpoint

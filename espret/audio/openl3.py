@@ -6,6 +6,7 @@ bands, with the front ends that its versions have had. Reading the file of weigh
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import Any, Literal
 
@@ -47,10 +48,10 @@ FrontEnd = Literal["kapre03", "kapre014", "librosa", "librosa_reflect"]
 class OpenL3LogMel(nn.Module):
     """Mel magnitudes of 1 s windows in dB (10 log10) below the window's maximum, at most 80: digital silence is 0.
 
-    `frontend`: "kapre03", of openl3 0.4 (with kapre 0.3), its default: spectra start at each multiple of 242 samples, zeros
-    follow the window; Slaney's mel scale, of magnitudes. "kapre014", of openl3 up to 0.3.1, which the weights were trained
-    with: centred, HTK's mel scale, of powers, whose root is taken. "librosa", the other one of openl3 0.4: as kapre03, but
-    centred, with zeros on both sides; "librosa_reflect": the same with librosa before 0.10, which mirrored the ends.
+    `frontend`: "kapre03", the default of openl3 0.4 (with kapre 0.3): spectra start at each multiple of 242 samples,
+    zeros follow the window; Slaney's mel scale, of magnitudes. "kapre014", of openl3 up to 0.3.1, which the weights
+    were trained with: centred, HTK's mel scale, of powers, whose root is taken. "librosa", the other one of openl3 0.4:
+    as kapre03, but centred, zeros on both sides; "librosa_reflect": with librosa before 0.10, which mirrored the ends.
     """
 
     def __init__(self, frontend: FrontEnd = "kapre03") -> None:
@@ -75,7 +76,7 @@ class OpenL3LogMel(nn.Module):
 
 
 def htk_bands() -> np.ndarray:
-    """[1025, 128] float64: triangles of equal area, their corners evenly spaced on HTK's scale, 2595 log10(1 + f / 700)."""
+    """[1025, 128] float64: triangles of equal area, corners evenly spaced on HTK's scale, 2595 log10(1 + f / 700)."""
     corners = 700 * (np.logspace(0, np.log10(1 + RATE / 2 / 700), BANDS + 2) - 1)
     low, centre, high = corners[:-2], corners[1:-1], corners[2:]
     lines = np.arange(FFT // 2 + 1)[:, None] * RATE / FFT
@@ -86,7 +87,7 @@ def htk_bands() -> np.ndarray:
 class OpenL3Body(nn.Sequential):
     """From log-mel windows to maps: a batch norm, eight convolutions of 3 x 3, three poolings by 2.
 
-    Layers have the names that Keras gives them; those of the published file may have other numbers, so that `from_keras`
+    Layers have the names that Keras gives them; those of the published file may have other numbers, so `from_keras`
     goes by their order.
     """
 
@@ -103,7 +104,7 @@ class OpenL3Body(nn.Sequential):
                 layers[f"max_pooling2d_{number // 2 + 1}"] = nn.MaxPool2d(2)
             inside = width
         super().__init__(OrderedDict(layers))
-        self.to(memory_format=torch.channels_last)  # a quarter faster on CPU
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster on CPU
 
     def forward(self, logmel: Tensor) -> Tensor:
         """[windows, 128 mel, 199 frames] -> [windows, 512, 16 mel, 24 frames], without an activation."""
@@ -127,8 +128,6 @@ class OpenL3Body(nn.Sequential):
                 if last not in KERAS:
                     raise EspretError(f"tensor '{layer}/{last}'; expected {', '.join(KERAS)} (a file of openl3 0.4)")
                 found[f"{name}.{KERAS[last]}"] = tensor.permute(3, 2, 0, 1).contiguous() if tensor.ndim == 4 else tensor
-            if "moving_mean" in values:
-                found[f"{name}.num_batches_tracked"] = torch.tensor(0)
         return found
 
 
@@ -137,7 +136,7 @@ def _norm(width: int) -> nn.BatchNorm2d:
 
 
 def embeddings(maps: Tensor, size: int) -> Tensor:
-    """[windows, 512, 16, 24] -> [windows, size]: maxima over all (512) or over 4 x 8 cells (6144: mel, time, channel)."""
+    """[windows, 512, 16, 24] -> [windows, size]: maxima over all, or over 4 x 8 cells (6144: mel, time, channel)."""
     return max_pool2d(maps, POOL[size]).permute(0, 2, 3, 1).flatten(1)
 
 
@@ -145,8 +144,8 @@ class OpenL3(PatchExtractor):
     """OpenL3's embeddings of 1 s windows of environmental sounds at 48 kHz, in 512 or 6144 values.
 
     Windows are `hop` seconds apart; with `center` the first one's middle is the clip's beginning, with half a second of
-    zeros before it. Zeros follow the clip until the last window is full. Memory: 32 windows at a time take 1 GB; beside
-    these, an hour takes 1.4 GB for its samples and a padded copy.
+    zeros before it. Zeros follow the clip until the last window is full. Memory: 32 windows at a time take 0.5 GB;
+    beside these, an hour takes 1.4 GB for its samples and a padded copy.
     """
 
     at_a_time = 32
@@ -161,12 +160,10 @@ class OpenL3(PatchExtractor):
         frontend: FrontEnd = "kapre03",
     ) -> None:
         super().__init__()
+        if not 1 <= hop * RATE < math.inf:
+            raise EspretError(f"front end openl3: hop is {hop}; expected seconds between windows, such as 0.1")
         self.sample_rate = check_rate("openl3", sample_rate, RATE)
         self.hop, self.before, self.dim = int(hop * RATE), WINDOW // 2 if center else 0, embedding
-        if self.hop < 1:
-            raise EspretError(
-                f"front end openl3: hop is {hop}; expected the seconds between windows, such as 0.1 or 1.0"
-            )
         self.hop_seconds = self.hop / RATE
         self.logmel = OpenL3LogMel(frontend)
         path = checkpoint_path("openl3", checkpoint)

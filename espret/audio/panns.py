@@ -79,12 +79,13 @@ class Panns(nn.Module):
         """The mean of a map over frequency: [batch, frames, dim]."""
         return fmap.mean(dim=3).transpose(1, 2)
 
-    def embedding(self, frames: Tensor) -> Tensor:
-        """[batch, frames, dim] -> [batch, dim]: the maximum over time plus the mean, through `fc1` and ReLU.
+    def embedding(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """[batch, frames, dim], zero beyond `lengths`, -> [batch, dim]: maximum plus mean over time, `fc1` and ReLU.
 
         The reference drops half of this in training before it returns it, but classifies all of it.
         """
-        pooled = frames.amax(dim=1) + frames.mean(dim=1)
+        count = frames.shape[1] if lengths is None else lengths[:, None]
+        pooled = frames.amax(dim=1) + frames.sum(dim=1) / count  # frames are not negative: the maximum is a valid one's
         return F.relu(self.fc1(F.dropout(pooled, 0.5, self.training)))
 
     def logits(self, embedding: Tensor) -> Tensor:
@@ -93,17 +94,23 @@ class Panns(nn.Module):
         return scores
 
     def _normalised(self, logmel: Tensor, lengths: Tensor | None) -> Tensor:
-        """[batch, frames, 64]: bands normalised over the valid frames; striped in training."""
+        """[batch, frames, 64] with normalised bands; in training by the statistics of valid frames, and striped."""
+        if not self.training:
+            return self._norm(logmel.flatten(0, 1)).view_as(logmel)
         if lengths is None:
             lengths = torch.full((len(logmel),), logmel.shape[1], device=logmel.device)
         valid = length_mask(lengths, logmel.shape[1])
         x = torch.zeros_like(logmel)
-        x[valid] = self.bn0(logmel[valid][:, :, None, None]).flatten(1)
-        if not (self.training and self.spec_augment):
+        x[valid] = self._norm(logmel[valid])
+        if not self.spec_augment:
             return x
         times = _stripes(lengths, x.shape[1], masks=2, width=63)
         bands = _stripes(torch.full_like(lengths, MELS), MELS, masks=2, width=7)
         return x.masked_fill(times[:, :, None] | bands[:, None, :], 0)
+
+    def _norm(self, frames: Tensor) -> Tensor:
+        """`bn0` of [frames, 64], as maps of one element: torch 2.11's gradients of transposed maps are wrong on CPU."""
+        return self.bn0(frames[:, :, None, None]).flatten(1)
 
     def _part(self, x: Tensor, lengths: Tensor | None, first: int) -> Tensor:
         """The map of frames first..first+STRETCH-1, from these and those that they reach."""
@@ -184,22 +191,25 @@ class Cnn14(_Cnn):
 class ResNet38(Panns):
     """ResNet38: 74.9 M weights, 2048 channels, a frame every 0.32 s; 16 residual blocks between two others."""
 
+    widths: ClassVar[tuple[int, ...]] = (64, 128, 256, 512)  # of the layers
+    counts = (3, 4, 6, 3)  # of their blocks
     dim, pooling, reach = 2048, 32, 320
 
     def _add_blocks(self) -> None:
-        self.conv_block1 = ConvBlock(1, 64)
+        self.conv_block1 = ConvBlock(1, self.widths[0])
         self.resnet = nn.ModuleDict()
-        widths, counts = (64, 64, 128, 256, 512), (3, 4, 6, 3)
-        for number, (inputs, outputs, count) in enumerate(zip(widths, widths[1:], counts), 1):
+        inputs = self.widths[0]
+        for number, (outputs, count) in enumerate(zip(self.widths, self.counts), 1):
             more = (ResidualBlock(outputs, outputs, pool=False) for _ in range(1, count))
             self.resnet[f"layer{number}"] = nn.ModuleList([ResidualBlock(inputs, outputs, pool=number > 1), *more])
-        self.conv_block_after1 = ConvBlock(512, self.dim, pool=False)
+            inputs = outputs
+        self.conv_block_after1 = ConvBlock(inputs, self.dim, pool=False)
 
     def _blocks(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         x, lengths = self.conv_block1(x, lengths)
         x = F.dropout(x, 0.2, self.training)
         for layer in self.resnet.values():
-            for block in layer:
+            for block in layer.children():
                 x, lengths = block(x, lengths)
         x, lengths = _pool(x, lengths)
         x = F.dropout(x, 0.2, self.training)

@@ -27,8 +27,8 @@ class PannsLogMel(Extractor):
     """Decibels of mel-band power: 10 log10(max(power, 1e-10)), -100 for silence.
 
     Periodic Hann windows of 1024 samples every 320 (10 ms), centred on multiples of 320, the clip reflected at its
-    ends; 64 Slaney bands (bands of equal area) between 50 and 14000 Hz. A clip of n samples has 1 + n // 320 frames; one
-    of up to 512 samples, too short to be reflected, is continued with zeros to 513.
+    ends; 64 Slaney bands (bands of equal area) between 50 and 14000 Hz. A clip of n samples has 1 + n // 320 frames;
+    one of up to 512 samples, too short to be reflected, is continued with zeros to 513.
 
     Its state dict has the names that the official checkpoints give to its constants. The mel bands in it are used; the
     kernels of the Fourier transform are there for those files' sake only.
@@ -52,7 +52,7 @@ class PannsLogMel(Extractor):
         return 1 + max(samples, SHORTEST) // HOP
 
     def forward(self, samples: Tensor) -> Tensor:
-        """[batch, samples] float32, about -1..1 -> [batch, 1 + samples // 320, 64] in dB, float32 under autocast too."""
+        """[batch, samples] float32, about -1..1 -> [batch, 1 + samples // 320, 64] in dB; float32 in autocast too."""
         count = self.frames(samples.shape[1])
         if samples.shape[1] < SHORTEST:
             samples = F.pad(samples, (0, SHORTEST - samples.shape[1]))
@@ -67,7 +67,7 @@ class PannsLogMel(Extractor):
         stretch = samples[:, first * HOP : (last - 1) * HOP + WINDOW]
         spectra = torch.stft(stretch, WINDOW, HOP, window=self.hann, center=False, return_complex=True)
         power = spectra.real.square() + spectra.imag.square()
-        bands = power.transpose(1, 2) @ self.logmel_extractor.melW
+        bands = power.transpose(1, 2) @ self.logmel_extractor.get_buffer("melW")
         return bands.clamp_(min=POWER_FLOOR).log10_().mul_(10)
 
 

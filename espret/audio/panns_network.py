@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from espret.audio.checkpoint import checkpoint_path, load_checkpoint
+from espret.audio.checkpoint import load_network
 from espret.audio.network import Extractor, check_rate
 from espret.audio.panns import CLASSES, Cnn10, Cnn14, Panns, ResNet38
 from espret.audio.panns_logmel import HOP, RATE, PannsLogMel
@@ -21,11 +20,11 @@ class PannsNetwork(Extractor):
     """A frozen PANN. `checkpoint`: "official", a path, or "random".
 
     `output`: "frames", the map after the last block averaged over frequency, one every 0.32 s (CNN10: 0.16 s); "map",
-    the map itself, frequencies side by side (channel-major, `dim` = channels * bins); "embedding", after `fc1` and ReLU,
-    and "clipwise", the probabilities of AudioSet's 527 classes: one frame for the clip.
+    the map itself, frequencies side by side (channel-major, `dim` = channels * bins); "embedding", after `fc1` and
+    ReLU, and "clipwise", the probabilities of AudioSet's 527 classes: one frame for the clip.
 
-    A clip of fewer samples than one frame needs (0.31 s; CNN10: 0.15 s) is continued with zeros; the reference fails on it.
-    Spectrogram and map of long recordings are computed in stretches: an hour takes about 1.5 GB beside the weights.
+    A clip shorter than one frame needs (0.31 s; CNN10: 0.15 s) is continued with zeros; the reference fails on it.
+    Long recordings are computed in stretches: an hour takes about 1.5 GB beside the weights.
 
     The state dict has the keys of the official file, front end and body together.
     """
@@ -41,19 +40,18 @@ class PannsNetwork(Extractor):
     ) -> None:
         super().__init__()
         self.sample_rate = check_rate(self.variant, sample_rate, RATE)
-        path = checkpoint_path(self.variant, checkpoint)
-        self.front = PannsLogMel(RATE)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            self.body = self.body_type()
         self.register_state_dict_post_hook(_to_official)
         self.register_load_state_dict_pre_hook(_from_official)
-        self.provenance: dict[str, Any] = {"checkpoint": "random"} if path is None else load_checkpoint(self, path)
+        _, self.provenance = load_network(self.variant, checkpoint, self._build)
         self.output = output
         channels = self.body.dim
         self.dim = {"map": channels * self.body.bins, "clipwise": CLASSES}.get(output, channels)
         self.hop_seconds = self.body.pooling * HOP / RATE if output in ("frames", "map") else 0.0
         self.shortest = (self.body.pooling - 1) * HOP  # samples
+
+    def _build(self) -> PannsNetwork:
+        self.front, self.body = PannsLogMel(RATE), self.body_type()
+        return self
 
     def frames(self, samples: int) -> int:
         """Frames that come out of a clip of `samples`."""

@@ -19,7 +19,7 @@ from espret.audio.network import Extractor
 from espret.audio.passt_body import CLASSES, PATCH, WIDTH, Passt
 from espret.audio.passt_mel import HOP, RATE, PasstMel
 
-AT_A_TIME = {"cpu": 8, "cuda": 64}  # segments in the network at a time: bounds memory, 0.3 and 2 GB
+AT_A_TIME = {"cpu": 8, "cuda": 64}  # segments in the network at a time: bounds memory, to about 0.5 and 4 GB
 
 
 def load_passt(
@@ -40,7 +40,8 @@ class PasstNetwork(Extractor):
     averaged over the segments (one frame); "frames", the tokens averaged over frequency, 0.1 s apart (0.16 s for N),
     99 (62, 199) a segment; of a padded segment only those that lie within the clip, but at least one.
     `weighted`: average segments by their share of the clip instead of equally, as the reference does. `pad: false`
-    leaves the last segment as short as it is, but at least one patch long (0.15 s).
+    leaves the last segment as short as it is, but at least one patch long (0.15 s). However long a clip is, it takes
+    0.5 GB on a CPU beside its samples and what comes out.
     """
 
     variant: ClassVar[str]

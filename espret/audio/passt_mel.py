@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from espret.audio.network import Extractor, check_rate
+from espret.errors import EspretError
 
 RATE, WINDOW, HOP, FFT, BANDS = 32000, 800, 320, 1024, 128  # Hz, then samples, then mel bands
 FMIN, FMAX = 0.0, 15000.0  # Hz; training draws them anew for each batch
@@ -45,6 +46,8 @@ class PasstMel(Extractor):
         super().__init__()
         self.sample_rate = check_rate("passt_mel", sample_rate, RATE)
         self.dim, self.hop_seconds = BANDS, HOP / RATE
+        if segment_seconds < 0:
+            raise EspretError(f"front end passt_mel: segment_seconds {segment_seconds}; expected 10, 20, or 0: uncut")
         self.segment = segment_seconds * RATE
         self.freqm, self.timem, self.masks = freqm, timem, masks
         hann = torch.hann_window(WINDOW, periodic=False)

@@ -19,7 +19,10 @@ from espret.audio.htk_mel import HOP, PATCH_SAMPLES, HtkLogMel, MelPatchNetwork,
 DIM, CLASSES = 1024, 521
 # Channels and stride of layer 1, a convolution, and of layers 2 to 14, separable ones.
 LAYERS = ((32, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
-KERAS = {  # names of tensors: torch's
+KERAS = {  # names of layers and tensors: torch_audioset's
+    "conv": "fused",
+    "logits": "classifier",  # in the official file
+    "dense": "classifier",  # in the current code
     "kernel": "weight",
     "depthwise_kernel": "weight",
     "gamma": "weight",
@@ -108,7 +111,7 @@ class YamnetBody(nn.Module):
     def from_keras(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The state dict in the tensors of the official `yamnet.h5`, keyed `layer/name/layer/name/kernel:0`.
 
-        A rule, not a table: what it does not know keeps its name, so that the reader of the file names it.
+        What is not YAMNet's gets no name of YAMNet's, so that the reader of the file names it.
         """
         found = {}
         for key, tensor in tensors.items():
@@ -124,12 +127,10 @@ class YamnetBody(nn.Module):
 def _name(key: str) -> str:
     """`layer2/pointwise_conv/bn/layer2/pointwise_conv/bn/beta:0` -> `layer2.pointwise_conv.bn.bias`."""
     *path, last = key.removesuffix(":0").split("/")
-    layer = path[len(path) // 2 :]  # Keras writes it twice
-    if layer in (["logits"], ["dense"]):  # of the official file, of the current code
-        layer = ["classifier"]
-    else:
-        layer = [*layer[:1], *("fused" if part == "conv" else part for part in layer[1:2]), *(layer[2:] or ["conv"])]
-    return ".".join([*layer, KERAS.get(last, last)])
+    half = len(path) // 2
+    layer = path[half:] if path[half:] == path[:half] else path  # Keras writes it twice
+    convolution = ["conv"] if len(layer) == 2 else []
+    return ".".join([KERAS.get(part, part) for part in layer] + convolution + [KERAS.get(last, last)])
 
 
 def _turned(key: str, tensor: Tensor) -> Tensor:

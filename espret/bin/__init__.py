@@ -28,6 +28,7 @@ VERBS = Registry(
         "dump": "espret.bin.dump:main",
         "merge-dump": "espret.bin.merge_dump:main",
         "import-features": "espret.bin.import_features:main",
+        "fetch-checkpoint": "espret.bin.fetch_checkpoint:main",
         "text": "espret.bin.text:main",
         "train": "espret.bin.train:main",
         "caption": "espret.bin.caption:main",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+import soundfile
 from kaldiio.matio import read_kaldi
 from numpy.typing import NDArray
 
@@ -21,8 +23,9 @@ class FeatureReader:
     """Random access to the matrices of a feature directory (feats.scp): `reader[utt]` is float32 [frames, dim].
 
     Ark paths that are relative are taken from the working directory, as Kaldi does. Keeps no file open, so it may be
-    shared with forked or pickled data-loader workers. Kaldi's matrices, compressed ones too, are read; an ark with
-    anything else (kaldiio would even unpickle) is refused.
+    shared with forked or pickled data-loader workers. Kaldi's matrices, compressed ones too, are read, and of what else
+    kaldiio puts into arks .npy arrays (float16) and flac (waveforms, [samples, 1]); anything else (it would even
+    unpickle) is refused.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -72,10 +75,7 @@ class FeatureReader:
         try:
             with open(ark, "rb") as stream:
                 stream.seek(offset)
-                if stream.read(2) != b"\0B":
-                    raise ValueError("no Kaldi matrix there")
-                stream.seek(offset)
-                matrix = np.asarray(read_kaldi(stream), dtype=np.float32)
+                matrix = np.asarray(_decoded(stream), dtype=np.float32)
         except FileNotFoundError:
             raise EspretError(
                 f"{self.scp}: '{utt}' is in {ark}, which does not exist (working directory {os.getcwd()}); "
@@ -87,3 +87,27 @@ class FeatureReader:
         if matrix.ndim != 2:
             raise EspretError(f"{ark}:{offset}: features of '{utt}' have shape {matrix.shape}; expected [frames, dim]")
         return matrix
+
+
+def _decoded(stream: BinaryIO) -> NDArray[Any]:
+    """The array at the stream's position. Raises errors of many kinds where there is none."""
+    head = stream.read(5)
+    if head[:2] == b"\0B":
+        stream.seek(-len(head), os.SEEK_CUR)
+        return np.asarray(read_kaldi(stream))
+    if head[:3] == b"NPY":
+        stream.seek(3 - len(head), os.SEEK_CUR)
+        return np.asarray(np.lib.format.read_array(io.BytesIO(_block(stream)), allow_pickle=False))
+    block = _block(stream) if head == b"AUDIO" else b""
+    if not block.startswith(b"fLaC"):
+        raise ValueError("no Kaldi matrix there")
+    return np.asarray(soundfile.read(io.BytesIO(block), dtype="float32", always_2d=True)[0])
+
+
+def _block(stream: BinaryIO) -> bytes:
+    """The bytes that a length stands before: one byte says how many bytes the length has, which begins with its low."""
+    length = int.from_bytes(stream.read(stream.read(1)[0]), "little")
+    block = stream.read(min(length, os.fstat(stream.fileno()).st_size))
+    if len(block) < length:
+        raise ValueError(f"{len(block)} bytes of {length}")
+    return block

@@ -17,6 +17,15 @@ COLUMNS = 6  # of a segment
 LENGTHS = [SEGMENT, 2 * SEGMENT + 9600, 1, SEGMENT + 1, 9600]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small networks wait for their threads longer than they compute where other tests run beside."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def weights():
     return tensors("passt_n")

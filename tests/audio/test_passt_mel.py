@@ -99,6 +99,8 @@ def test_masks_may_be_one_for_the_batch_and_wider_than_the_clip():
     assert (masked == masked[:1]).all() and (masked == MASKED).any() and not mel.any()
 
 
-def test_wrong_rate():
+def test_wrong_options():
     with pytest.raises(EspretError, match="features.sample_rate is 16000; expected 32000 Hz"):
         PasstMel(16000)
+    with pytest.raises(EspretError, match="segment_seconds -1; expected 10, 20, or 0"):
+        PasstMel(32000, -1)

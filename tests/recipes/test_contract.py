@@ -41,7 +41,19 @@ def test_list_and_dry_run(recipe, environment):
     listed = run_recipe(recipe, environment, "--list")
     assert [int(number) for number in re.findall(r"^stage (\d+)", listed, re.M)][:6] == [0, 1, 2, 3, 4, 5]
     planned = run_recipe(recipe, environment, "--dry-run", "--force", "--seeds", "3 4")
-    for verb in ("prepare", "dump", "text", "train", "caption", "embed", "score-retrieval", "score-captions", "report"):
+    for verb in (
+        "fetch-corpus",
+        "prepare",
+        "leaks",
+        "dump",
+        "text",
+        "train",
+        "caption",
+        "embed",
+        "score-retrieval",
+        "score-captions",
+        "report",
+    ):
         assert re.search(rf"espret {verb} ", planned), f"no {verb} in\n{planned}"
     assert "/seed4.partial" in planned
 

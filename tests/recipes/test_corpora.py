@@ -163,3 +163,31 @@ def test_imported_features_without_any_sound(repository, environment, tmp_path):
     }
     assert "Nothing to do" in run_recipe(recipe, environment, *options)
     assert "hears imported features" in run_recipe(recipe, environment, *options, "--stop-stage", "6", status=1)
+
+
+LEAKY = """
+from pathlib import Path
+from espret.data.scenes import write_corpus
+
+def clips():
+    found = list(write_corpus(Path("data/local"), {"train": 4, "extra": 3, "valid": 2, "test": 3}, 1))
+    yield from found
+    yield "extra", found[-1][1], found[-1][2], found[-1][3]  # a test clip
+"""
+
+
+def test_a_leak_stops_stage_0_until_it_is_declared(repository, environment):
+    recipe = repository / "egs/mini"
+    (recipe / "local/data.py").write_text(LEAKY)
+    options = ["--train-set", "train+extra", "--stop-stage", "0"]
+    printed = run_recipe(recipe, environment, *options, status=1)
+    assert "in a test or validation set: data/train+extra and data/test share 1 ids (scene-test-0002)" in printed
+    assert "conf/leaks.yaml" in printed and not (recipe / "data/leaks.json").exists()
+    declared = {"train": "train+extra", "test": "test", "kind": "id", "at_most": 1, "reason": "to see that it is said"}
+    (recipe / "conf/leaks.yaml").write_text(yaml.safe_dump({"overlaps": [declared]}))
+    assert "Successfully finished." in run_recipe(recipe, environment, *options)
+    mix = DataDir.load(recipe / "data/train+extra")
+    assert len(mix.utts) == 8 and mix.about["split"] == "train+extra" and validate(recipe / "data/train+extra") == []
+    planned = run_recipe(recipe, environment, *options[:2], "--dry-run")
+    assert "espret leaks --train data/train+extra --test data/valid --test data/test --declared" in planned
+    assert "--train-data data/train+extra --train-feats dump/logmel/train+extra" in planned
