@@ -1,4 +1,4 @@
-"""What `espret doctor` looks at: interpreter, packages, audio formats, Java, SPICE, FENSE, GPUs, Slurm, disk."""
+"""What `espret doctor` looks at: interpreter, packages, audio formats, Java, SPICE, FENSE, yt-dlp, GPUs, Slurm, disk."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Everything the doctor knows, in the order of a recipe's needs."""
-    return [python(), *packages(), torch_pair(), audio_formats(), java(), spice(), fense(), gpus(), slurm(), disk()]
+    parts = [python(), *packages(), torch_pair(), audio_formats(), java(), spice(), fense(), youtube()]
+    return [*parts, gpus(), slurm(), disk()]
 
 
 def python() -> Finding:
@@ -124,6 +125,18 @@ def fense() -> Finding:
         lost = f"none in {home()}; SBERT, FER, FENSE and SPIDEr-FL are unavailable"
         return Finding("optional", "FENSE's networks", lost, mending.fense())
     return Finding("ok", "FENSE's networks", "Sentence-BERT and the detector of fluency errors")
+
+
+def youtube() -> Finding:
+    """The programs that fetch sound from YouTube, for corpora whose sound lies there."""
+    from espret.data.youtube.ytdlp import INSTALL_FFMPEG, INSTALL_YT_DLP, find_program
+
+    programs = {"yt-dlp": INSTALL_YT_DLP, "ffmpeg": INSTALL_FFMPEG}
+    absent = [name for name in programs if find_program(name) is None]
+    if absent:
+        lost = f"no {' and no '.join(absent)}, which --youtube true needs"
+        return Finding("optional", "YouTube", lost, "; ".join(programs[name] for name in absent))
+    return Finding("ok", "YouTube", "yt-dlp and ffmpeg")
 
 
 def gpus() -> Finding:

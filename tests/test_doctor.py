@@ -36,6 +36,16 @@ def test_fense_is_optional(capsys, tmp_path, monkeypatch):
     assert "ok        FENSE's networks: Sentence-BERT and the detector" in printed(capsys, 0)
 
 
+def test_youtube_is_optional(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor.sys, "executable", str(tmp_path / "python3"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert doctor.youtube().found == "no yt-dlp and no ffmpeg, which --youtube true needs"
+    for name in ("yt-dlp", "ffmpeg"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    assert doctor.youtube() == doctor.Finding("ok", "YouTube", "yt-dlp and ffmpeg")
+
+
 def test_a_package_is_missing_or_another_version(monkeypatch):
     version = importlib.metadata.version
 

@@ -70,26 +70,26 @@ def load_checkpoint(network: nn.Module, path: str | os.PathLike[str]) -> dict[st
 def load_checkpoint(network: nn.Module | str, path: str | os.PathLike[str]) -> nn.Module | dict[str, Any]:
     """Fill a network with the tensors of a file; returns where they came from: `checkpoint`, `sha256`, `tensors`.
 
-    The names are those of the network's state dict, wherever all have a common prefix (`module.`) with or without it.
-    A network whose file names them otherwise has a method `from_keras`, which makes its state dict of the tensors read.
-    Other types of numbers are converted. Nothing changes where anything is wrong: EspretError names up to five tensors
+    The names must be those of the network's state dict; a prefix that all have (`module.`) may be there or not. A
+    network that is published with other names has a method `from_keras`, which makes its state dict of the tensors
+    read. Other precisions are converted. Nothing changes where anything is wrong: EspretError names up to five tensors
     that are missing, not known, or of another shape, and whose file it is if that is known.
 
     The name of a published network instead of a module gives the extractor `espret.audio.FRONTENDS` knows by it, with
     these weights, in evaluation mode.
     """
     if isinstance(network, str):
-        options = {"type": network, "checkpoint": str(path)}
+        options = {"type": network, "checkpoint": os.path.abspath(path)}
         extractor: nn.Module = build(FRONTENDS, options, sample_rate=published(network).sample_rate)
         return extractor.eval()
     tensors = read_tensors(path)
-    count, wanted = len(tensors), network.state_dict()
-    if hasattr(network, "from_keras") and not set(tensors) & set(wanted):
-        tensors = _from_keras(network, tensors, path)
-    tensors = _aligned(tensors, wanted)
-    _compare(network, tensors, wanted, path)
-    network.load_state_dict(tensors, strict=False)  # compared above; what may be missing keeps its value
-    return {"checkpoint": Path(path).name, "sha256": sha256_file(path), "tensors": count}
+    wanted = network.state_dict()
+    named = _aligned(tensors, wanted)
+    if hasattr(network, "from_keras") and wanted.keys().isdisjoint(named):
+        named = _from_keras(network, tensors, path)
+    _compare(network, named, wanted, path)
+    network.load_state_dict(named, strict=False)  # compared above; what may be missing keeps its value
+    return {"checkpoint": Path(path).name, "sha256": sha256_file(path), "tensors": len(tensors)}
 
 
 def _from_keras(network: nn.Module, tensors: dict[str, Tensor], path: str | os.PathLike[str]) -> dict[str, Tensor]:

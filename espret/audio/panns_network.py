@@ -60,7 +60,9 @@ class PannsNetwork(Extractor):
 
     def forward(self, samples: Tensor) -> Tensor:
         """[batch, samples] float32, about -1..1 -> [batch, frames, dim] float32."""
-        fmap = self.body(self.front(F.pad(samples, (0, max(0, self.shortest - samples.shape[1])))))
+        if samples.shape[1] < self.shortest:
+            samples = F.pad(samples, (0, self.shortest - samples.shape[1]))
+        fmap = self.body(self.front(samples))
         if self.output == "map":
             return fmap.transpose(1, 2).flatten(2).float()
         frames = self.body.frames(fmap)

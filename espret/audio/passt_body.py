@@ -133,7 +133,7 @@ class Passt(nn.Module):
         self.head_dist = nn.Linear(WIDTH, CLASSES)
         for name, parameter in self.named_parameters():  # what a network without a checkpoint starts from
             if name.endswith(("_token", "_pos_embed")):
-                nn.init.trunc_normal_(parameter, std=0.02)
+                nn.init.normal_(parameter, std=0.02)
 
     def forward(self, mel: Tensor) -> Tokens:
         """[batch, frames, 128] -> tokens. Raises EspretError for fewer than 16 frames, or more than positions."""

@@ -85,7 +85,7 @@ class VggSoundSpectrogram(Extractor):
 
     def _part(self, windows: Tensor) -> Tensor:
         """[batch, frames, 512] -> [batch, frames, 257] float64: ln(1 + density / floor), 0 for silence."""
-        windows = windows.double()  # a copy
+        windows = windows.to(torch.float64, copy=True)
         windows.sub_(windows.mean(dim=2, keepdim=True)).mul_(self.window)
         spectra = torch.fft.rfft(windows)
         return spectra.real.square().addcmul_(spectra.imag, spectra.imag).mul_(self.scale).log1p_()
@@ -119,7 +119,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[batch, inputs, height, width] -> [batch, outputs, height / stride, width / stride], rounded up."""
         past = x if self.downsample is None else run_fused(self.downsample, x)
-        return F.relu_(run_fused([self.conv1, self.bn1, self.relu, self.conv2, self.bn2], x) + past)
+        return F.relu_(run_fused([self.conv1, self.bn1, self.relu, self.conv2, self.bn2], x).add_(past))
 
 
 class NetVlad(nn.Module):

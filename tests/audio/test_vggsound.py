@@ -18,16 +18,11 @@ LAYERS = ("maxpool", "layer1", "layer2", "layer3", "layer4")
 
 @functools.cache
 def filled(name):
+    """A network with made-up weights that hears 10 s."""
     return fill(KINDS[name](RATE, "random", clip_seconds=10))
 
 
-def frozen(name, **options):
-    made = KINDS[name](RATE, "random", **options).eval()
-    made.load_state_dict(filled(name).state_dict())
-    return made
-
-
-def spectrogram(samples):
+def expected(samples):
     """What the reference's dataloader does, in numpy."""
     samples = np.clip(np.tile(samples.double().numpy(), 10)[: 10 * RATE], -1, 1)
     density = np.log(scipy.signal.spectrogram(samples, RATE, nperseg=512, noverlap=353)[2] + 1e-7)
@@ -68,4 +63,134 @@ def test_network_is_that_of_the_reference(name, source):
 @pytest.mark.parametrize("name", KINDS)
 def test_state_dict_has_the_official_keys(name):
     assert {key: tuple(value.shape) for key, value in filled(name).state_dict().items()} == layout(name)
-    assert all(key.startswith("audnet.") for key in layout(name))
+
+
+@pytest.mark.parametrize("samples", [52, 500, 3333, 16000, 100001, 159999, 160000, 200000])
+def test_spectrogram_of_any_length_is_that_of_scipy(samples):
+    clip = wave(samples, samples, RATE, gain=1.5)
+    front = VggSoundSpectrogram(RATE)
+    found = front(torch.stack([clip, clip.flip(0)]))
+    assert found.dtype == torch.float32 and found.shape == (2, front.frames(samples), front.dim)
+    np.testing.assert_allclose(found[0], expected(clip), atol=1e-5)
+    np.testing.assert_allclose(found[1], expected(clip.flip(0)), atol=1e-5)
+
+
+@pytest.mark.parametrize("loudness", [0, 1, 2])
+def test_nearly_silent_clips_are_not_noise(loudness):
+    """Of clips whose samples are -1, 0 or 1 of 32768 the deviation is less than what float32 keeps of the logarithms."""
+    steps = torch.from_numpy(np.random.default_rng(0).integers(-loudness, loudness + 1, 20000))
+    clip = (steps / 32768).float()
+    np.testing.assert_allclose(VggSoundSpectrogram(RATE)(clip[None])[0], expected(clip), atol=1e-4)
+
+
+def test_silence_and_a_constant_are_zero():
+    for clip in (torch.zeros(1, RATE), torch.full((1, RATE), 0.3), torch.full((1, RATE), 2.0)):
+        assert VggSoundSpectrogram(RATE)(clip).abs().max() < 1e-4
+
+
+def test_long_clips_are_cut_or_not():
+    clip = wave(1, 12 * RATE, RATE)[None]
+    first, whole = VggSoundSpectrogram(RATE), VggSoundSpectrogram(RATE, clip_seconds=0)
+    assert torch.equal(first(clip), first(clip[:, : 10 * RATE]))
+    assert whole(clip).shape == (1, whole.frames(12 * RATE), 257) == (1, 1 + (12 * RATE - 512) // 159, 257)
+    assert torch.equal(first(clip[:, :RATE]), whole(clip[:, :RATE]))
+
+
+@pytest.mark.parametrize("samples", [1, 51])
+def test_very_short_clips_are_repeated_to_a_window(samples):
+    clip = wave(samples, samples, RATE)[None]
+    front = VggSoundSpectrogram(RATE)
+    torch.testing.assert_close(front(clip), front(clip.repeat(1, 600)[:, :512]))
+    assert front.frames(samples) == 1 and front(clip).isfinite().all()
+
+
+def test_spectrogram_in_stretches_is_the_same(monkeypatch):
+    clips = torch.stack([wave(seed, 30000, RATE) for seed in range(3)])
+    at_once = VggSoundSpectrogram(RATE)(clips)
+    monkeypatch.setattr(vggsound, "FRAMES", 100)
+    torch.testing.assert_close(VggSoundSpectrogram(RATE)(clips), at_once)
+    torch.testing.assert_close(VggSoundSpectrogram(RATE)(clips[1:2]), at_once[1:2])
+
+
+def test_autocast_leaves_the_spectrogram_alone():
+    clip = wave(0, 5000, RATE)[None]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = VggSoundSpectrogram(RATE)(clip)
+    assert torch.equal(found, VggSoundSpectrogram(RATE)(clip))
+
+
+def test_another_rate_is_refused():
+    with pytest.raises(EspretError, match="sample_rate is 32000; expected 16000"):
+        VggSoundSpectrogram(32000)
+    with pytest.raises(EspretError, match="vggsound_i: features.sample_rate is 44100"):
+        VggSoundI(44100, "random")
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(10, 32), (30, 95), (12, 38), (3, 32), (0.5, 16)])
+def test_tokens_of_a_clip(seconds, frames):
+    network = VggSoundH(RATE, "random").eval()
+    samples = int(seconds * RATE)
+    assert network.frames(samples) == frames
+    assert network.hop_seconds == pytest.approx(0.318)
+    if seconds < 10:
+        with torch.inference_mode():
+            assert network(wave(0, samples, RATE)[None]).shape == (1, frames, network.dim)
+
+
+@pytest.mark.parametrize("count", [320, 321, 449, 640])
+@torch.inference_mode()
+def test_network_in_stretches_is_the_same(count, monkeypatch):
+    network = filled("vggsound_h").audnet
+    spectrogram = torch.randn(1, count, 257, generator=torch.Generator().manual_seed(count))
+    whole = network(spectrogram)
+    monkeypatch.setattr(vggsound, "STRETCH", 64)
+    calls = []
+    hook = network.layer4.register_forward_hook(lambda *_: calls.append(1))
+    torch.testing.assert_close(network(spectrogram), whole, atol=1e-4, rtol=1e-4)
+    hook.remove()
+    assert len(calls) == -(-count // 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "dim"),
+    [("vggsound_h", "embedding", 512), ("vggsound_i", "embedding", 8192), ("vggsound_i", "logits", 309)],
+)
+@torch.inference_mode()
+def test_one_frame_for_a_clip_is_of_its_first_ten_seconds(name, output, dim):
+    network = KINDS[name](RATE, "random", output)
+    network.load_state_dict(filled(name).state_dict())
+    network.eval()
+    clip = wave(5, 5000, RATE)
+    (found,) = network.extract([clip])
+    assert found.shape == (network.frames(5000), network.dim) == (1, dim)
+    fmap = filled(name).audnet(filled(name).front(clip[None]))
+    embedding = filled(name).audnet.embedding(fmap)
+    torch.testing.assert_close(found, embedding if output == "embedding" else network.audnet.logits(embedding))
+    assert network.front.clip_seconds == 10 and network.hop_seconds == 0
+
+
+def test_random_weights_are_always_the_same_and_said_so():
+    state = torch.get_rng_state()
+    one, two = VggSoundI(RATE, "random"), VggSoundI(RATE, "random")
+    assert torch.equal(state, torch.get_rng_state())
+    assert one.provenance == {"checkpoint": "random"}
+    two_state = two.state_dict()
+    assert all(torch.equal(value, two_state[key]) for key, value in one.state_dict().items())
+
+
+def test_official_file_is_loaded(tmp_path):
+    path = tmp_path / "a 'checkpoint'.pth.tar"
+    torch.save({"model_state_dict": filled("vggsound_h").state_dict(), "epoch": 1}, path)
+    network = VggSoundH(RATE, str(path))
+    assert network.provenance["checkpoint"] == path.name
+    assert torch.equal(network.audnet.fc.weight, filled("vggsound_h").audnet.fc.weight)
+    with pytest.raises(EspretError, match="avgpool"):
+        VggSoundI(RATE, str(path))
+
+
+def test_gradients_reach_all_of_it():
+    for pooling in ("average", "netvlad"):
+        network = VggSoundResNet(pooling).train()
+        fmap = network(torch.randn(2, 64, 257))
+        network.logits(network.embedding(fmap)).sum().backward()
+        assert all(parameter.grad is not None for parameter in network.parameters())

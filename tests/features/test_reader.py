@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
+from typing import Any
 
 import kaldiio
 import numpy as np
 import pytest
+import soundfile
 
 from espret.errors import EspretError
 from espret.features.reader import FeatureReader
@@ -24,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write(matrices: dict[str, np.ndarray], **options: int) -> None:
+def write(matrices: dict[str, Any], **options: Any) -> None:
     kaldiio.save_ark("a b.ark", matrices, scp="feats.scp", **options)
 
 
@@ -92,3 +95,56 @@ def test_values_that_are_no_place_in_an_ark(folder: Path, value: str) -> None:
     (folder / "feats.scp").write_text(f"u {value}\n")
     with pytest.raises(EspretError, match="feats.scp:1: 'u' has .*expected 'path.ark:offset'"):
         FeatureReader(folder)
+
+
+def npy(value: object, allow_pickle: bool = False) -> bytes:
+    """What kaldiio puts into an ark for an array."""
+    stream = io.BytesIO()
+    np.save(stream, value, allow_pickle=allow_pickle)
+    size = len(stream.getvalue())
+    return b"NPY" + bytes([2]) + size.to_bytes(2, "little") + stream.getvalue()
+
+
+def sound(form: str) -> bytes:
+    stream = io.BytesIO()
+    soundfile.write(stream, np.zeros(100, np.int16), 8000, format=form)
+    return b"AUDIO" + bytes([2]) + len(stream.getvalue()).to_bytes(2, "little") + stream.getvalue()
+
+
+def test_half_precision_and_flac_as_kaldiio_writes_them(folder: Path) -> None:
+    half = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float16)
+    write({"a": half, "b": half[:1]}, write_function="numpy")
+    reader = FeatureReader(folder)
+    assert reader["a"].dtype == np.float32
+    np.testing.assert_array_equal(reader["a"], half)
+    np.testing.assert_array_equal(reader["b"], half[:1])
+    wave = np.arange(-500, 500, dtype=np.int16)
+    write({"a": (8000, wave), "b": (8000, wave[:7])}, write_function="soundfile", write_kwargs={"format": "FLAC"})
+    reader = FeatureReader(folder)
+    assert reader["a"].dtype == np.float32
+    np.testing.assert_array_equal(reader["a"], wave[:, None] / 32768)
+    assert reader["b"].shape == (7, 1)
+
+
+@pytest.mark.parametrize(
+    ("block", "error"),
+    [
+        (npy(np.array([Planted()]), allow_pickle=True), "Object arrays cannot be loaded"),
+        (npy(np.ones((50, 4)))[:-1], "bytes of"),
+        (npy(np.ones((2, 3)))[:90] + b"x" * 10, "bytes of"),
+        (b"NPY\x03\xff\xff\xff" + npy(np.ones((2, 3)))[6:], "bytes of"),
+        (b"NPY", "index out of range"),
+        (npy(np.array(["a", "b"])), "could not convert string"),
+        (npy(np.ones((2, 3)) * 1j), "complex"),
+        (npy(np.ones(3)), "shape .3,.; expected .frames, dim"),
+        (sound("WAV"), "no Kaldi matrix there"),
+        (sound("FLAC")[:-20], "bytes of"),
+        (b"AUDIO\x04\x04\0\0\0fLaC", "cannot be read"),
+    ],
+)
+def test_damaged_and_hostile_blocks(folder: Path, block: bytes, error: str) -> None:
+    (folder / "x.ark").write_bytes(b"u " + block)
+    (folder / "feats.scp").write_text("u x.ark:2\n")
+    with pytest.raises(EspretError, match=error):
+        FeatureReader(folder)["u"]
+    assert not (folder / "planted").exists()

@@ -1,7 +1,7 @@
 """What became of the clips that were fetched from YouTube: a log in their folder that survives being killed.
 
 States: ok; private, removed, geo, age, too-short, which last and are not asked for again; network, failed, bot-check,
-which the next run tries anew. Fetching is `youtube`'s.
+which the next run tries anew. Fetching is `fetch`'s.
 """
 
 from __future__ import annotations

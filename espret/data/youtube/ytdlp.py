@@ -2,7 +2,7 @@
 
 The whole sound track is downloaded and then cut: where yt-dlp lets ffmpeg fetch only the stretch, YouTube refuses now
 and then, and a copied stretch begins seconds early, at what the container lets it seek to. About 1 MB a minute of
-video passes through the network. Many clips, their states, and when to give up: `youtube`.
+video passes through the network. Many clips, their states, and when to give up: `fetch`.
 """
 
 from __future__ import annotations
@@ -80,12 +80,17 @@ def find_tools() -> Tools:
     return Tools(yt_dlp, ffmpeg, version)
 
 
+def find_program(name: str) -> str | None:
+    """The absolute path of a program on PATH or beside this Python."""
+    found = shutil.which(name) or shutil.which(name, path=os.path.dirname(sys.executable))
+    return os.path.abspath(found) if found else None
+
+
 def _program(name: str, ask: Sequence[str], mend: str) -> tuple[str, str]:
     """The absolute path of a program, and the first line of what it says when asked."""
-    found = shutil.which(name) or shutil.which(name, path=os.path.dirname(sys.executable))
-    if found is None:
+    path = find_program(name)
+    if path is None:
         raise EspretError(f"no program '{name}' on PATH, which sound from YouTube needs; mend: {mend}")
-    path = os.path.abspath(found)
     try:
         said = subprocess.run([path, *ask], stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=True)
     except (OSError, subprocess.SubprocessError) as error:
