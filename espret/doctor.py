@@ -1,4 +1,4 @@
-"""What `espret doctor` looks at: interpreter, packages, audio formats, Java, SPICE, FENSE, yt-dlp, GPUs, Slurm, disk."""
+"""What `espret doctor` looks at: interpreter, packages, audio, Java, SPICE, FENSE, yt-dlp, GPUs, Slurm, disk."""
 
 from __future__ import annotations
 

@@ -121,19 +121,16 @@ class Passt(nn.Module):
                 f"{self.variant.rows} rows and {self.variant.positions} columns of patches"
             )
         self.patchout_f, self.patchout_t, self.dropout = patchout_f, patchout_t, dropout
-        self.cls_token = nn.Parameter(torch.empty(1, 1, WIDTH))
-        self.dist_token = nn.Parameter(torch.empty(1, 1, WIDTH))
-        self.new_pos_embed = nn.Parameter(torch.empty(1, FIRST, WIDTH))
-        self.freq_new_pos_embed = nn.Parameter(torch.empty(1, WIDTH, self.variant.rows, 1))
-        self.time_new_pos_embed = nn.Parameter(torch.empty(1, WIDTH, 1, self.variant.positions))
+        self.cls_token = _small(1, 1, WIDTH)
+        self.dist_token = _small(1, 1, WIDTH)
+        self.new_pos_embed = _small(1, FIRST, WIDTH)
+        self.freq_new_pos_embed = _small(1, WIDTH, self.variant.rows, 1)
+        self.time_new_pos_embed = _small(1, WIDTH, 1, self.variant.positions)
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(1, WIDTH, PATCH, self.variant.stride)})
         self.blocks = nn.ModuleList(Block(dropout) for _ in range(self.variant.depth))
         self.norm = nn.LayerNorm(WIDTH, eps=1e-6)
         self.head = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, CLASSES))
         self.head_dist = nn.Linear(WIDTH, CLASSES)
-        for name, parameter in self.named_parameters():  # what a network without a checkpoint starts from
-            if name.endswith(("_token", "_pos_embed")):
-                nn.init.normal_(parameter, std=0.02)
 
     def forward(self, mel: Tensor) -> Tokens:
         """[batch, frames, 128] -> tokens. Raises EspretError for fewer than 16 frames, or more than positions."""
@@ -174,6 +171,11 @@ class Passt(nn.Module):
         rows = x.shape[2]
         x = torch.cat([first.expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], dim=1)
         return F.dropout(x, self.dropout, self.training), rows, kept
+
+
+def _small(*shape: int) -> nn.Parameter:
+    """What tokens and positions start from where there is no checkpoint."""
+    return nn.Parameter(0.02 * torch.randn(shape))
 
 
 def _left(size: int, out: int, device: torch.device) -> Tensor:
