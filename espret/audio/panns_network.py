@@ -24,7 +24,7 @@ class PannsNetwork(Extractor):
     ReLU, and "clipwise", the probabilities of AudioSet's 527 classes: one frame for the clip.
 
     A clip shorter than one frame needs (0.31 s; CNN10: 0.15 s) is continued with zeros; the reference fails on it.
-    Long recordings are computed in stretches: an hour takes about 1.5 GB beside the weights.
+    Long recordings are computed in stretches: an hour takes about 1 GB beside the samples and the weights.
 
     The state dict has the keys of the official file, front end and body together.
     """

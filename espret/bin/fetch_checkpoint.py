@@ -90,7 +90,7 @@ def _install(row: Published, file: Path) -> None:
     if not file.is_file():
         raise EspretError(f"{file}: no such file; expected the checkpoint {row.name}; mend: fetch {row.url}")
     packed = _is_packed(file)
-    if packed == row.packed:  # else it is what was in the published one, or that packed anew
+    if packed == row.packed:
         _verify(row, file)
     whole = row.path.parent / "incoming" / f"new {row.path.name}"
     with atomic_write(whole, "wb") as stream, (gzip.open if packed else open)(file, "rb") as source:
@@ -99,6 +99,8 @@ def _install(row: Published, file: Path) -> None:
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise EspretError(f"{file}: cannot be unpacked: {error}; mend: fetch {row.url} again") from None
     try:
+        if packed and not row.packed:  # the published one, compressed by the user
+            _verify(row, whole)
         _try(row, whole if packed else file)
         os.replace(whole, row.path)
     finally:

@@ -97,7 +97,10 @@ def _decoded(stream: BinaryIO) -> NDArray[Any]:
         return np.asarray(read_kaldi(stream))
     if head[:3] == b"NPY":
         stream.seek(3 - len(head), os.SEEK_CUR)
-        return np.asarray(np.lib.format.read_array(io.BytesIO(_block(stream)), allow_pickle=False))
+        array = np.lib.format.read_array(io.BytesIO(_block(stream)), allow_pickle=False)
+        if array.dtype.kind != "f":
+            raise ValueError(f"an array of {array.dtype}")
+        return np.asarray(array)
     block = _block(stream) if head == b"AUDIO" else b""
     if not block.startswith(b"fLaC"):
         raise ValueError("no Kaldi matrix there")

@@ -20,5 +20,7 @@ AUDIO_ENCODERS = Registry(
     {
         "conv": "espret.models.encoders:ConvEncoder",
         "identity": "espret.models.encoders:IdentityEncoder",
+        "panns": "espret.models.panns_encoder:PannsEncoder",
+        "passt": "espret.models.passt_encoder:PasstEncoder",
     },
 )

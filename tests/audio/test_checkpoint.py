@@ -368,7 +368,7 @@ def test_kerass_names(tmp_path: Path) -> None:
     network = TinyKeras()
     load_checkpoint(network, tmp_path / "x.h5")
     assert torch.equal(network.fc.weight, stored["z_dense/z_dense/kernel:0"].T)
-    torch.save(network.state_dict(), tmp_path / "converted.pt")
+    torch.save(renamed("module.", dict(network.state_dict())), tmp_path / "converted.pt")
     load_checkpoint(TinyKeras(), tmp_path / "converted.pt")
     save_keras({"other/kernel:0": torch.zeros(2)}, tmp_path / "y.h5")
     with pytest.raises(EspretError, match=r"y.h5: its 1 tensors \(other/kernel:0\) are not those of TinyKeras"):

@@ -128,6 +128,8 @@ def test_a_file_brought_from_elsewhere(web: Web, home: Path, tmp_path: Path) -> 
         (tmp_path / f"-{name} ö").write_bytes(content)
         assert run(name, f"--from={tmp_path}/-{name} ö") == 0
     (tmp_path / "unpacked").write_bytes(OTHER)
+    (tmp_path / "packed").write_bytes(gzip.compress(OTHER))
+    assert run("hashed", "--from", tmp_path / "packed") == 0
     assert run("packed", "--from", tmp_path / "unpacked") == 0
     assert files(home) == ["hashed/h.pth", "mine/m=1 'x'.pth", "named/n.pth", "packed/p.pth"]
     assert (home / "packed" / "p.pth").read_bytes() == OTHER and web.requests == []
@@ -138,10 +140,12 @@ def test_a_wrong_file_from_elsewhere_leaves_what_is_there(
 ) -> None:
     assert run("mine", "hashed") == 0
     (tmp_path / "hashed").write_bytes(OTHER)
+    (tmp_path / "other.gz").write_bytes(gzip.compress(MINE))
     (tmp_path / "short").write_bytes(gzip.compress(MINE)[:-20])
     for name, file, message in [
         ("mine", "hashed", "it is that of hashed"),
         ("hashed", "none", "no such file"),
+        ("hashed", "other.gz", "not the checkpoint hashed: md5"),
         ("mine", "short", "cannot be unpacked"),
         ("packed", "networks.tsv", "no file of weights"),
     ]:

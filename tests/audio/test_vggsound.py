@@ -22,9 +22,9 @@ def filled(name):
     return fill(KINDS[name](RATE, "random", clip_seconds=10))
 
 
-def expected(samples):
+def expected(samples, repeats=10, longest=10 * RATE):
     """What the reference's dataloader does, in numpy."""
-    samples = np.clip(np.tile(samples.double().numpy(), 10)[: 10 * RATE], -1, 1)
+    samples = np.clip(np.tile(samples.double().numpy(), repeats)[:longest], -1, 1)
     density = np.log(scipy.signal.spectrogram(samples, RATE, nperseg=512, noverlap=353)[2] + 1e-7)
     return ((density - density.mean()) / (density.std() + 1e-9)).T
 
@@ -65,7 +65,7 @@ def test_state_dict_has_the_official_keys(name):
     assert {key: tuple(value.shape) for key, value in filled(name).state_dict().items()} == layout(name)
 
 
-@pytest.mark.parametrize("samples", [52, 500, 3333, 16000, 100001, 159999, 160000, 200000])
+@pytest.mark.parametrize("samples", [52, 500, 3333, 159999, 200000])
 def test_spectrogram_of_any_length_is_that_of_scipy(samples):
     clip = wave(samples, samples, RATE, gain=1.5)
     front = VggSoundSpectrogram(RATE)
@@ -100,16 +100,15 @@ def test_long_clips_are_cut_or_not():
 def test_very_short_clips_are_repeated_to_a_window(samples):
     clip = wave(samples, samples, RATE)[None]
     front = VggSoundSpectrogram(RATE)
-    torch.testing.assert_close(front(clip), front(clip.repeat(1, 600)[:, :512]))
-    assert front.frames(samples) == 1 and front(clip).isfinite().all()
+    assert front(clip).shape == (1, front.frames(samples), 257) == (1, 1, 257)
+    np.testing.assert_allclose(front(clip)[0], expected(clip[0], 600, 512), atol=1e-5)
 
 
 def test_spectrogram_in_stretches_is_the_same(monkeypatch):
-    clips = torch.stack([wave(seed, 30000, RATE) for seed in range(3)])
+    clips = torch.stack([wave(seed, 3000, RATE) for seed in range(3)])
     at_once = VggSoundSpectrogram(RATE)(clips)
     monkeypatch.setattr(vggsound, "FRAMES", 100)
     torch.testing.assert_close(VggSoundSpectrogram(RATE)(clips), at_once)
-    torch.testing.assert_close(VggSoundSpectrogram(RATE)(clips[1:2]), at_once[1:2])
 
 
 def test_autocast_leaves_the_spectrogram_alone():
@@ -126,22 +125,22 @@ def test_another_rate_is_refused():
         VggSoundI(44100, "random")
 
 
-@pytest.mark.parametrize(("seconds", "frames"), [(10, 32), (30, 95), (12, 38), (3, 32), (0.5, 16)])
+@pytest.mark.parametrize(("seconds", "frames"), [(10, 32), (30, 95), (12, 38), (3, 32), (0.2, 7)])
 def test_tokens_of_a_clip(seconds, frames):
     network = VggSoundH(RATE, "random").eval()
     samples = int(seconds * RATE)
     assert network.frames(samples) == frames
     assert network.hop_seconds == pytest.approx(0.318)
-    if seconds < 10:
+    if seconds < 1:
         with torch.inference_mode():
             assert network(wave(0, samples, RATE)[None]).shape == (1, frames, network.dim)
 
 
-@pytest.mark.parametrize("count", [320, 321, 449, 640])
+@pytest.mark.parametrize("count", [289, 320, 321, 449])
 @torch.inference_mode()
 def test_network_in_stretches_is_the_same(count, monkeypatch):
     network = filled("vggsound_h").audnet
-    spectrogram = torch.randn(1, count, 257, generator=torch.Generator().manual_seed(count))
+    spectrogram = torch.randn(1, count, 17, generator=torch.Generator().manual_seed(count))
     whole = network(spectrogram)
     monkeypatch.setattr(vggsound, "STRETCH", 64)
     calls = []
@@ -160,9 +159,9 @@ def test_one_frame_for_a_clip_is_of_its_first_ten_seconds(name, output, dim):
     network = KINDS[name](RATE, "random", output)
     network.load_state_dict(filled(name).state_dict())
     network.eval()
-    clip = wave(5, 5000, RATE)
+    clip = wave(5, 800, RATE)
     (found,) = network.extract([clip])
-    assert found.shape == (network.frames(5000), network.dim) == (1, dim)
+    assert found.shape == (network.frames(800), network.dim) == (1, dim)
     fmap = filled(name).audnet(filled(name).front(clip[None]))
     embedding = filled(name).audnet.embedding(fmap)
     torch.testing.assert_close(found, embedding if output == "embedding" else network.audnet.logits(embedding))
@@ -191,6 +190,6 @@ def test_official_file_is_loaded(tmp_path):
 def test_gradients_reach_all_of_it():
     for pooling in ("average", "netvlad"):
         network = VggSoundResNet(pooling).train()
-        fmap = network(torch.randn(2, 64, 257))
+        fmap = network(torch.randn(2, 33, 33))
         network.logits(network.embedding(fmap)).sum().backward()
         assert all(parameter.grad is not None for parameter in network.parameters())

@@ -334,6 +334,7 @@ class Toy(Extractor):
 @pytest.fixture
 def frontends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FRONTENDS._entries, "toy", f"{__name__}:Toy")
+    monkeypatch.setitem(FRONTENDS._entries, "waveform", "espret.audio.waveform:Waveform")
 
 
 def section(kind: str, **values: str) -> Features:
@@ -366,13 +367,13 @@ def test_half_precision(recipe: Path, frontends: None) -> None:
     assert sizes < 0.6 * sum(matrix.nbytes for matrix in full.values())
 
 
-def test_numbers_too_large_for_half_precision(recipe: Path) -> None:
+def test_numbers_too_large_for_half_precision(recipe: Path, frontends: None) -> None:
     soundfile.write("audio/clip 6.wav", np.full(5000, 70000, np.float32), 8000, "FLOAT")
     with pytest.raises(EspretError, match="'u6': features up to 70000; .*features.dtype: float32"):
         whole(section("waveform", dtype="float16"))
 
 
-def test_waveforms(recipe: Path) -> None:
+def test_waveforms(recipe: Path, frontends: None) -> None:
     rng = np.random.default_rng(0)
     loud = np.append(rng.uniform(-1, 1, 5000), [1.5, -1.5, 1, -1]).astype(np.float32)
     soundfile.write("audio/clip 6.wav", loud, 8000, "FLOAT")
