@@ -10,6 +10,8 @@ from pathlib import Path
 
 from espret.errors import EspretError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what a disk without room says
+
 
 class Unwritable(EspretError):
     """A disk is full, or a folder may not be written to."""
@@ -24,7 +26,7 @@ def writing(folder: Path, needed: int | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             what = f"{error.strerror}; {amount(free_bytes(folder))} free"
             what += f", {amount(needed)} needed" if needed is not None else ""
             mend = "make room there, or take a folder on another disk, and run again"

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -168,9 +169,19 @@ def _attempt(remote: Remote, part: IO[bytes], timeout: float) -> None:
         mend = "where your site has certificates of its own, let REQUESTS_CA_BUNDLE name their file"
         raise EspretError(f"could not fetch {remote.url}: the certificate of {host} is not trusted; {mend}") from None
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _Passing(f"{type(error).__name__}: {error}") from None
+        raise _Passing(_said(error)) from None
     if problem := difference(path, expected):
         raise _Wrong(f"what came is another file: {problem}")
+
+
+def _said(error: Exception) -> str:
+    """What went wrong with a connection, without the address and the objects that the libraries put before it."""
+    inner = error.args[0] if error.args else None
+    cause = getattr(inner, "reason", None)
+    if not isinstance(cause, Exception):
+        return f"{type(error).__name__}: {error}"
+    reason = re.sub(r"^(<.*?>|\w+\(.*?\)): ", "", str(cause))
+    return f"{type(error).__name__}: {reason}; HTTPS_PROXY names a proxy, where your site has one"
 
 
 def _receive(response: requests.Response, remote: Remote, part: IO[bytes]) -> None:

@@ -116,7 +116,7 @@ parse_options() {
     name=${word#--} value="${words[i + 1]-}"
     if option_known "${name//-/_}"; then
       local variable=${name//-/_}
-      if [[ "${!variable}" == true || "${!variable}" == false ]] && [[ "${value}" != true && "${value}" != false ]]; then
+      if [[ "${!variable}" == true || "${!variable}" == false ]] && [[ -z "${value}" || "${value}" == -* ]]; then
         option_set "${name}" true "command line" # a flag given without a value
         continue
       fi

@@ -69,6 +69,13 @@ for name in ${task}; do
 done
 [[ "${allow_missing}" =~ ^[0-9]+$|^[0-9]+(\.[0-9]+)?%$ ]] ||
   option_error "--allow-missing is a number of clips, or a share of each set such as 15%, not '${allow_missing}'"
+[[ "${bad_caption}" =~ ^(error|drop|keep)$ ]] || option_error "--bad-caption is error, drop or keep, not '${bad_caption}'"
+if ((stage == 0)); then # later ones do not read these
+  for name in archives audio_dir; do
+    [[ -z "${!name}" || -d "${!name}" ]] || option_error "--${name//_/-} ${!name}: no such folder, seen from ${PWD}"
+  done
+  [[ -z "${sources}" || -f "${sources}" ]] || option_error "--sources ${sources}: no such file, seen from ${PWD}"
+fi
 if ((nj == 0 || inference_nj == 0 || parse_nj == 0)); then
   option_error "--nj, --inference-nj and --parse-nj are at least 1"
 fi

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from espret.audio.panns_logmel import MELS, SILENCE
 from espret.models.batch import length_mask
-from espret.training.augment import _stripes
+from espret.training.augment import stripes
 
 CLASSES = 527  # of AudioSet
 STRETCH = 1 << 12  # frames of a long recording that go through the blocks at a time (41 s)
@@ -104,8 +104,8 @@ class Panns(nn.Module):
         x[valid] = self._norm(logmel[valid])
         if not self.spec_augment:
             return x
-        times = _stripes(lengths, x.shape[1], masks=2, width=63)
-        bands = _stripes(torch.full_like(lengths, MELS), MELS, masks=2, width=7)
+        times = stripes(lengths, x.shape[1], masks=2, width=63)
+        bands = stripes(torch.full_like(lengths, MELS), MELS, masks=2, width=7)
         return x.masked_fill(times[:, :, None] | bands[:, None, :], 0)
 
     def _norm(self, frames: Tensor) -> Tensor:
@@ -146,9 +146,10 @@ class ResidualBlock(nn.Module):
         self.conv1, self.bn1 = _conv3x3(inputs, outputs), nn.BatchNorm2d(outputs)
         self.conv2, self.bn2 = _conv3x3(outputs, outputs), nn.BatchNorm2d(outputs)
         self.downsample: nn.Sequential | None = None
-        if pool:  # both ways start with the same mean, so that it is not part of this one; checkpoints count from it
-            way = nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
-            self.downsample = nn.Sequential(nn.Identity(), *way)
+        if pool:
+            around = nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+            # The reference pools here, so that its keys start at 1; we pool once for both ways.
+            self.downsample = nn.Sequential(nn.Identity(), *around)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """[batch, channels, frames, bins] and frames [batch], both pooled where the block pools."""

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from espret.audio.fused import folded
-from espret.audio.htk_mel import HOP, PATCH_SAMPLES, HtkLogMel, MelPatchNetwork, hop_frames, load_network
+from espret.audio.htk_mel import HOP, PATCH_SAMPLES, RATE, HtkLogMel, MelPatchNetwork, hop_frames, load_network
+from espret.audio.network import check_rate
 
 DIM, CLASSES = 1024, 521
 # Channels and stride of layer 1, a convolution, and of layers 2 to 14, separable ones.
@@ -95,7 +96,7 @@ class YamnetBody(nn.Module):
             self.add_module(f"layer{number}", _layer(inputs, outputs, stride))
             inputs = outputs
         self.classifier = nn.Linear(DIM, CLASSES)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # several times as fast on CPU
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster on CPU
 
     def maps(self, patches: Tensor) -> Tensor:
         """[patches, 96, 64] log-mel -> [patches, 1024, 3 in time, 2 in frequency]."""
@@ -135,9 +136,10 @@ def _name(key: str) -> str:
 
 def _turned(key: str, tensor: Tensor) -> Tensor:
     """A tensor of Keras with its axes as torch has them: outputs, inputs of a group, height, width."""
-    if key.endswith("/depthwise_kernel:0"):  # height, width, inputs, 1
+    last = key.removesuffix(":0").rpartition("/")[2]
+    if last == "depthwise_kernel":  # height, width, inputs, 1
         return tensor.permute(2, 3, 0, 1).contiguous()
-    if key.endswith("/kernel:0"):  # height, width, inputs, outputs, or inputs, outputs
+    if last == "kernel":  # height, width, inputs, outputs, or inputs, outputs
         return (tensor.permute(3, 2, 0, 1) if tensor.ndim == 4 else tensor.T).contiguous()
     return tensor
 
@@ -158,7 +160,8 @@ class Yamnet(MelPatchNetwork):
         output: Literal["embedding", "logits", "predictions"] = "embedding",
         hop: float = 0.48,
     ) -> None:
-        super().__init__(YamnetLogMel(sample_rate, hop), hop_frames("yamnet", hop))
+        rate, frames = check_rate("yamnet", sample_rate, RATE), hop_frames("yamnet", hop)
+        super().__init__(YamnetLogMel(rate, hop), frames)
         self.output, self.dim = output, DIM if output == "embedding" else CLASSES
         self.body, self.provenance = load_network("yamnet", YamnetBody, checkpoint)
 

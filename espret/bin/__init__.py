@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 
+from espret.disk import FULL
 from espret.errors import EspretError, nearest
 from espret.registry import Registry
 
@@ -83,3 +84,9 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 141
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        where = error.filename or os.getcwd()
+        print(f"espret {verb}: error: {where}: {error.strerror}; mend: make room there, and run again", file=sys.stderr)
+        return 1

@@ -18,20 +18,13 @@ def add_corpus_options(options: argparse.ArgumentParser) -> None:
     add("--corpus", required=True, help="name of a corpus that only has clips()")
     add("--variant", default="", metavar="WORDS", help="which variant of the corpus, e.g. v1.ac957")
     add("--downloads", type=Path, default=Path("downloads"), metavar="DIR", help="what is downloaded and extracted")
-    add("--archives", type=_folder, metavar="DIR", help="folder with the official files, instead of downloads")
-    add("--audio-dir", type=_folder, metavar="DIR", help="folder with the sound files, instead of archives of them")
+    add("--archives", type=Path, metavar="DIR", help="folder with the official files, instead of downloads")
+    add("--audio-dir", type=Path, metavar="DIR", help="folder with the sound files, instead of archives of them")
     add("--sources", type=Path, metavar="TSV", help="download table whose rows replace the corpus' own")
     add("--bad-caption", choices=BAD_CAPTION, default="error", help="what to do with captions that are none")
     add("--youtube", choices=("true", "false"), default="false", help="fetch missing sound by yt-dlp")
     add("--youtube-jobs", type=int, default=4, metavar="N", help="clips fetched from YouTube at a time (default 4)")
     add("--cookies", default="", metavar="FILE", help="cookies for yt-dlp: a file, or browser:NAME")
-
-
-def _folder(name: str) -> Path:
-    path = Path(name)
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{path.absolute()}: no such folder")
-    return path
 
 
 def split_dirs(words: Iterable[str]) -> dict[str, str]:
@@ -46,7 +39,10 @@ def split_dirs(words: Iterable[str]) -> dict[str, str]:
 
 
 def asked_of(args: argparse.Namespace) -> Asked:
-    """What the options ask for."""
+    """What the options ask for. Raises EspretError for a folder that is not there."""
+    for option, folder in (("--archives", args.archives), ("--audio-dir", args.audio_dir)):
+        if folder is not None and not folder.is_dir():
+            raise EspretError(f"{option} {folder}: no such folder, seen from {Path.cwd()}", status=2)
     return Asked(
         splits=tuple(split_dirs(args.split)),
         variant=args.variant,

@@ -26,7 +26,8 @@ def finish_data(
     issues: str | os.PathLike[str],
     allow_missing: str = "0",
 ) -> list[str]:
-    """Write all issues to the table `issues` and drop their clips from `dirs`; returns one line a split.
+    """Write all issues to the table `issues` and drop their clips from `dirs`; returns one line a split, and one
+    where clips are odd.
 
     `allow_missing` is how many clips may go ("12"), or which share of each split ("15%"). Raises EspretError, leaving
     `dirs` as they are, where more would go; where a shard of check-audio is missing or looked at other clips; where a
@@ -51,6 +52,8 @@ def finish_data(
         if problems:
             raise EspretError("\n".join(problems))
         lines.append(_summary(split, directory, len(gone)))
+    if odd := [issue for issue in listed if issue.kept]:
+        lines.append(f"warning: {len(odd)} clips are used, but odd (all of them: {issues}): {_told(odd[0])}")
     return lines
 
 
@@ -110,14 +113,22 @@ def _allow(
 def _refusal(
     found: list[Issue], lost: int, allowed: str, sizes: dict[str, tuple[int, int]], table: str | os.PathLike[str]
 ) -> str:
-    most = f"{allowed} of each split" if allowed.endswith("%") else f"{allowed} at most"
-    lines = [f"{lost} clip{'s' * (lost > 1)} cannot be used; expected {most} (--allow-missing {allowed}):"]
-    lines += [f"  {issue.split} '{issue.id}' {issue.path}: {issue.reason}" for issue in found[:SHOWN]]
+    most = f"{allowed} of each split" if allowed.endswith("%") else allowed
+    lines = [f"{lost} clip{'s' * (lost > 1)} cannot be used; expected {most} at most (--allow-missing {allowed}):"]
+    lines += [f"  {_told(issue)}" for issue in found[:SHOWN]]
     lines += [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
     left = ", ".join(f"{split} {size - gone} of {size}" for split, (gone, size) in sizes.items())
     lines += [f"without them: {left} clips", f"all of them: {shlex.quote(os.fspath(table))}"]
-    lines += [f"mend: replace these files and run the stage again, or go without them: --allow-missing {lost}"]
+    if empty := [split for split, (gone, size) in sizes.items() if gone == size]:
+        lines += [f"mend: nothing is left of {', '.join(empty)}: is it the right folder, with files called as above?"]
+    else:
+        lines += [f"mend: replace these files and run the stage again, or go without them: --allow-missing {lost}"]
     return "\n".join(lines)
+
+
+def _told(issue: Issue) -> str:
+    """An issue in one line."""
+    return f"{issue.split} '{issue.id}'{' ' * bool(issue.path)}{issue.path}: {issue.reason}"
 
 
 def _summary(split: str, directory: DataDir, gone: int) -> str:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 from espret.data.corpus import Asked, Clip, Corpus, Variant
 from espret.errors import EspretError, nearest
@@ -35,10 +36,16 @@ class FromClips(Corpus):
 
     def fetch(self, asked: Asked) -> None:
         """Nothing: `clips()` brings what it needs."""
-        given = {"--archives": asked.archives, "--audio-dir": asked.audio_dir, "--sources": asked.sources}
+        given = {
+            "--archives": asked.archives,
+            "--audio-dir": asked.audio_dir,
+            "--sources": asked.sources,
+            "--variant": asked.variant,
+            "--youtube": asked.youtube,
+        }
         for option, value in given.items():
-            if value is not None:
-                raise EspretError(f"{option} {value}: {self.where} defines clips(), which takes no folder", status=2)
+            if value:
+                raise EspretError(f"{option} {value}: {self.where} defines clips(), which takes none", status=2)
 
     def clips(self, asked: Asked) -> Iterator[Clip]:
         for number, item in enumerate(self.module.clips(), 1):
@@ -91,9 +98,17 @@ def shares(listed: list[Corpus], asked: Asked) -> list[tuple[Corpus, Asked]]:
     taken = {split for _, part in pairs for split in part.splits}
     for split in asked.splits:
         if split not in taken:
-            known = "; ".join(_offer(corpus) for corpus in listed)
-            raise EspretError(f"no corpus of this recipe has a split '{split}'; {known}")
+            _refuse(listed, split)
     return pairs
+
+
+def _refuse(listed: list[Corpus], split: str) -> NoReturn:
+    """Raise EspretError for a split that no corpus has: what is wrong with its variant, or which splits there are."""
+    for corpus in listed:
+        if split.startswith(tuple(f"{base}_" for base in corpus.splits)):
+            corpus.parse(split, "")
+    known = "; ".join(_offer(corpus) for corpus in listed)
+    raise EspretError(f"no corpus of this recipe has a split '{split}'; {known}")
 
 
 def _offer(corpus: Corpus) -> str:

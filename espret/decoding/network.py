@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from espret.config import System, build, load_system
+from espret.config import Component, System, build, load_system
 from espret.errors import EspretError
 from espret.models import NETWORKS
 from espret.training import checkpoint
@@ -21,7 +21,8 @@ def load_network(exp: str | Path, dim: int, vocabulary: int, device: torch.devic
     """
     system = load_system(Path(exp) / "config.yaml")
     best = checkpoint.load(Path(exp) / checkpoint.BEST)
-    network = build(NETWORKS, system.model, f"{exp}/config.yaml: model", dim=dim, vocabulary=vocabulary)
+    model = _without_checkpoints(system.model)
+    network = build(NETWORKS, model, f"{exp}/config.yaml: model", dim=dim, vocabulary=vocabulary)
     try:
         network.load_state_dict(best["model"])
     except RuntimeError as error:
@@ -30,3 +31,11 @@ def load_network(exp: str | Path, dim: int, vocabulary: int, device: torch.devic
             f" {str(error).splitlines()[1].strip()}; give the --feats and --text it was trained with, or redo stage 3"
         ) from None
     return network.to(device).eval(), system
+
+
+def _without_checkpoints(component: Component) -> Component:
+    """The component without the pretrained weights that its encoders began with: the trained ones take their place."""
+    options = {
+        key: _without_checkpoints(value) if isinstance(value, dict) else value for key, value in component.items()
+    }
+    return {**options, "checkpoint": "random"} if "checkpoint" in options else options

@@ -26,8 +26,8 @@ class PannsEncoder(nn.Module):
     def __init__(
         self,
         dim: int,
-        variant: Literal["cnn10", "cnn14", "resnet38"] = "cnn14",
-        checkpoint: str = "official",
+        variant: Literal["cnn10", "cnn14", "resnet38"],
+        checkpoint: str,
         output: Literal["frames", "embedding"] = "frames",
         spec_augment: bool = True,
     ) -> None:

@@ -29,8 +29,8 @@ class PasstEncoder(nn.Module):
     def __init__(
         self,
         dim: int,
-        variant: Literal["passt_n", "passt_s", "passt_l", "passt_s20"] = "passt_s",
-        checkpoint: str = "official",
+        variant: Literal["passt_n", "passt_s", "passt_l", "passt_s20"],
+        checkpoint: str,
         output: Literal["segments", "frames"] = "segments",
         patchout_f: int = 0,
         patchout_t: int = 0,

@@ -145,6 +145,10 @@ def _options(words: list[str]) -> dict[str, str]:
     options: dict[str, str] = {}
     key = "words"
     for word in words:
+        if word.startswith("{"):  # where it writes to
+            continue
+        if word == "espret":  # the next command
+            key = "words"
         if word.startswith("--"):
             key = word
             options.setdefault(key, "")

@@ -24,9 +24,9 @@ class SpecAugment:
         """[batch, frames, dim] -> the same shape."""
         valid = length_mask(lengths, feats.shape[1])[..., None]
         mean = (feats * valid).sum((1, 2)) / (lengths * feats.shape[2]).clamp(min=1)
-        frames = _stripes(lengths, feats.shape[1], self.time_masks, self.time_width)[:, :, None]
+        frames = stripes(lengths, feats.shape[1], self.time_masks, self.time_width)[:, :, None]
         bins = torch.full_like(lengths, feats.shape[2])
-        mels = _stripes(bins, feats.shape[2], self.mel_masks, self.mel_width)[:, None, :]
+        mels = stripes(bins, feats.shape[2], self.mel_masks, self.mel_width)[:, None, :]
         return torch.where((frames | mels) & valid, mean[:, None, None], feats)
 
 
@@ -43,7 +43,7 @@ class Gain:
         return feats + gain * valid
 
 
-def _stripes(lengths: Tensor, size: int, masks: int, width: int) -> Tensor:
+def stripes(lengths: Tensor, size: int, masks: int, width: int) -> Tensor:
     """[batch, size] bool: the union of `masks` stripes of width up to `width`, within each length."""
     shape = (len(lengths), masks)
     widths = (torch.rand(shape, device=lengths.device) * (width + 1)).floor()

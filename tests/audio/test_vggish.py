@@ -211,8 +211,10 @@ def test_checkpoints_that_are_read(make):
         (16000, {"hop": 0.961}, "hop is 0.961; expected seconds between patches, a multiple of 0.01"),
         (16000, {"hop": 0.0}, "hop is 0.0"),
         (16000, {"hop": -0.96}, "hop is -0.96"),
+        (16000, {"hop": math.nan}, "hop is nan"),
+        (16000, {"hop": math.inf}, "hop is inf"),
         (16000, {"hop": 0.48, "output": "fmap"}, "output fmap with hop 0.48; expected hop 0.96"),
-        (32000, {}, "sample_rate is 32000; expected 16000 Hz"),
+        (32000, {}, "vggish: features.sample_rate is 32000; expected 16000 Hz"),
     ],
 )
 def test_options_that_cannot_be(rate, options, message):

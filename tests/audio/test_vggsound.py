@@ -1,4 +1,4 @@
-"""VGGSound's front end and networks against what the reference program gave, and scipy; long, short and silent clips."""
+"""VGGSound's front end and networks against the reference program's numbers and scipy; odd lengths and silence."""
 
 import functools
 
@@ -8,12 +8,12 @@ import scipy.signal
 import torch
 from filled import SOURCES, fill, golden, layout, wave
 
-from espret.audio import vggsound
-from espret.audio.vggsound import RATE, VggSoundH, VggSoundI, VggSoundResNet, VggSoundSpectrogram
+from espret.audio import vggsound, vggsound_spectrogram
+from espret.audio.vggsound import VggSoundH, VggSoundI, VggSoundResNet
+from espret.audio.vggsound_spectrogram import RATE, VggSoundSpectrogram
 from espret.errors import EspretError
 
 KINDS = {"vggsound_h": VggSoundH, "vggsound_i": VggSoundI}
-LAYERS = ("maxpool", "layer1", "layer2", "layer3", "layer4")
 
 
 @functools.cache
@@ -37,6 +37,25 @@ def test_spectrogram_is_that_of_the_reference(source):
         reference.check({"spec": front(reference.wave(case)[None])[0].T}, case)
 
 
+def watched(network, samples):
+    """What the layers make of one clip, and what comes out."""
+    seen = {}
+
+    def keep(layer):
+        return getattr(network.audnet, layer).register_forward_hook(
+            lambda module, inputs, found: seen.update({layer: found[0].clone()})  # changed in place later
+        )
+
+    hooks = [keep(layer) for layer in ("maxpool", "layer1", "layer2", "layer3", "layer4")]
+    frames = network(samples[None])[0]
+    for hook in hooks:
+        hook.remove()
+    fmap = seen.pop("layer4")
+    embedding = network.audnet.embedding(fmap[None])
+    logits = network.audnet.logits(embedding)[0]
+    return seen | {"fmap": fmap, "frames": frames.T, "embedding": embedding[0], "logits": logits}
+
+
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("source", SOURCES)
 @torch.inference_mode()
@@ -44,20 +63,8 @@ def test_network_is_that_of_the_reference(name, source):
     reference = golden(name, source)
     network = filled(name)
     for case in reference.cases:
-        seen = {}
-        hooks = [
-            getattr(network.audnet, layer).register_forward_hook(
-                lambda module, inputs, found, layer=layer: seen.update({layer: found[0].clone()})
-            )
-            for layer in LAYERS
-        ]
-        frames = network(reference.wave(case)[None])[0]
-        [hook.remove() for hook in hooks]
-        seen["spec"] = network.front(reference.wave(case)[None])[0].T
-        seen["fmap"] = fmap = seen.pop("layer4")
-        embedding = network.audnet.embedding(fmap[None])
-        logits = network.audnet.logits(embedding)
-        reference.check(seen | {"frames": frames.T, "embedding": embedding[0], "logits": logits[0]}, case)
+        samples = reference.wave(case)
+        reference.check(watched(network, samples) | {"spec": network.front(samples[None])[0].T}, case)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -77,7 +84,7 @@ def test_spectrogram_of_any_length_is_that_of_scipy(samples):
 
 @pytest.mark.parametrize("loudness", [0, 1, 2])
 def test_nearly_silent_clips_are_not_noise(loudness):
-    """Of clips whose samples are -1, 0 or 1 of 32768 the deviation is less than what float32 keeps of the logarithms."""
+    """The logarithms of such clips deviate by less than float32 can tell."""
     steps = torch.from_numpy(np.random.default_rng(0).integers(-loudness, loudness + 1, 20000))
     clip = (steps / 32768).float()
     np.testing.assert_allclose(VggSoundSpectrogram(RATE)(clip[None])[0], expected(clip), atol=1e-4)
@@ -107,7 +114,7 @@ def test_very_short_clips_are_repeated_to_a_window(samples):
 def test_spectrogram_in_stretches_is_the_same(monkeypatch):
     clips = torch.stack([wave(seed, 3000, RATE) for seed in range(3)])
     at_once = VggSoundSpectrogram(RATE)(clips)
-    monkeypatch.setattr(vggsound, "FRAMES", 100)
+    monkeypatch.setattr(vggsound_spectrogram, "FRAMES", 100)
     torch.testing.assert_close(VggSoundSpectrogram(RATE)(clips), at_once)
 
 

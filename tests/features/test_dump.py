@@ -334,7 +334,6 @@ class Toy(Extractor):
 @pytest.fixture
 def frontends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FRONTENDS._entries, "toy", f"{__name__}:Toy")
-    monkeypatch.setitem(FRONTENDS._entries, "waveform", "espret.audio.waveform:Waveform")
 
 
 def section(kind: str, **values: str) -> Features:

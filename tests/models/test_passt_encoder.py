@@ -96,4 +96,4 @@ def test_training_masks_segments():
 
 def test_wrong_features():
     with pytest.raises(EspretError, match="features of 64 values; expected 128: frontend passt_mel"):
-        PasstEncoder(64, checkpoint="random")
+        PasstEncoder(64, "passt_s", "random")

@@ -61,7 +61,7 @@ def test_no_value_is_evaluated(tmp_path):
         (["--stage"], "--stage needs a value"),
         (["--force=maybe"], "--force is true or false, not 'maybe'"),
         (["stage"], "unexpected word 'stage'"),
-        (["--force", "maybe"], "unexpected word 'maybe'"),
+        (["--force", "maybe"], "--force is true or false, not 'maybe'"),
         (["--config", "no such file"], "--config no such file: no such file"),
         (["--config"], "--config needs a file"),
     ],

@@ -1,7 +1,7 @@
 """The formats of archives behind one interface: first all members are listed, then all files are written.
 
 This module reads zip and tar (plain, gzip, bzip2, xz) with the standard library; 7z lives in `seven_zip`, the joining
-of split zips in `split_zip`. What may be extracted is decided in `archives`.
+of split zips in `split_zip`. What may be extracted is decided in `extract`.
 """
 
 from __future__ import annotations

@@ -27,8 +27,7 @@ from pathlib import Path
 
 from espret.data.corpora.videos import ID, VideoSound, file_within, read_keys
 from espret.data.corpus import Asked, Clip, Corpus, Variant
-from espret.data.sources.sources import TABLES, Sources
-from espret.data.sources.table import read_download_table
+from espret.data.sources.sources import Sources
 from espret.errors import EspretError
 from espret.files import read_json
 
@@ -119,5 +118,4 @@ def _list(base: str) -> str:
 
 
 def _sound(asked: Asked) -> VideoSound:
-    table = read_download_table(TABLES / "activitynet.tsv")
-    return VideoSound("activitynet", asked, lambda video: (f"v_{video}", video, f"video-{video}", f"Y{video}"), table)
+    return VideoSound("activitynet", asked, lambda video: (f"v_{video}", video, f"video-{video}", f"Y{video}"))

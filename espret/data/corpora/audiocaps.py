@@ -38,8 +38,7 @@ from espret.data.audio import AudioError, probe
 from espret.data.corpora.audiocaps_text import Captioned, read_captions, read_list, take_lists
 from espret.data.corpora.videos import VideoSound
 from espret.data.corpus import Asked, Clip, Corpus, Variant
-from espret.data.sources.sources import TABLES, Sources
-from espret.data.sources.table import read_download_table
+from espret.data.sources.sources import Sources
 from espret.data.youtube.fetch import YouTubeClip, fetch_clips
 from espret.errors import EspretError
 
@@ -101,8 +100,9 @@ class AudioCaps(Corpus):
     def fetch(self, asked: Asked) -> None:
         """Bring captions and lists, extract the user's archives of sound, and, if asked for, go to YouTube."""
         sources = Sources(self.name, asked)
+        files = self._files(sources, asked)
         sound = ClipSound(asked)
-        sources.announce(self._files(sources, asked))
+        sources.announce(files)
         clips = [clip for split in asked.splits for clip in self._listed(split, sources, asked, Counter()).values()]
         sound.fetch(clips)
 
@@ -170,17 +170,9 @@ class ClipSound:
         """Raises EspretError where there is no place at all for sound."""
         self._asked = asked
         self._clips: dict[str, Captioned] = {}
-        files = {name for table in TABLES.glob("*.tsv") for name in read_download_table(table)}  # of no user's archive
-        self._sound = VideoSound("audiocaps", replace(asked, youtube=False), self._stems, files)
+        self._sound = VideoSound("audiocaps", replace(asked, youtube=False), self._stems)
         if not (self._sound.folders() or asked.youtube):
-            where = f" (in {asked.archives} there is no archive of sound)" if asked.archives is not None else ""
-            raise EspretError(
-                f"audiocaps: no place for the sound{where}, of which no archive is public; mend: one of\n"
-                f"  --audio-dir DIR      a folder with files named {NAMES}, in any format and any sub-folder;\n"
-                f"                       the authors give a link on request: {FORM}\n"
-                "  --archives DIR       a folder with archives (zip, 7z, tar) of such files\n"
-                "  --youtube true       fetch the clips with yt-dlp and ffmpeg, those that are still there"
-            )
+            raise self._sound.nowhere(NAMES, f"\nThe authors of AudioCaps give a link to its sound on request: {FORM}")
 
     def fetch(self, clips: Iterable[Captioned]) -> None:
         """Extract the archives and, if asked for, fetch from YouTube what is missing."""

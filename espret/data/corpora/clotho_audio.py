@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from espret.data.audio_index import AudioIndex
+from espret.data.audio_index import AudioIndex, walk
 from espret.errors import EspretError
 
 FOLDERS = {  # how a split's folder is called, in any case, the best name first
@@ -74,7 +74,7 @@ def split_folder(root: Path, split: str) -> Path | None:
     """
     names = FOLDERS[split]
     found: list[tuple[int, str]] = []
-    for folder, inner, _ in os.walk(root, followlinks=True):
+    for folder, inner, _ in walk(root):
         for name in [name for name in inner if name.lower() in names]:
             inner.remove(name)  # what lies in it belongs to it
             found.append((names.index(name.lower()), os.path.join(folder, name)))

@@ -124,12 +124,10 @@ class QuerYD(Corpus):
 
     def _assert_features(self, asked: Asked, sound: VideoSound) -> None:
         archives = [name for name in _table() if "-experts" in name]
-        if asked.archives is None or not any((asked.archives / name).is_file() for name in archives):
-            raise EspretError(
-                f"{self.name}: no sound, for its videos are on YouTube and nobody has an archive of them; "
-                f"mend: one of {sound.ways()}; or, for imported features alone, --archives DIR with one of "
-                f"{', '.join(archives)}"
-            )
+        if not any((folder / name).is_file() for folder in asked.archive_folders(self.name) for name in archives):
+            listed = ",\n                       ".join(archives)
+            more = f"\nor, for imported features alone,\n  --archives DIR       a folder with one of {listed}"
+            raise sound.nowhere("<id>, video-<id> or Y<id>", more)
         print(f"{self.name}: no sound: the clips are for imported features", file=sys.stderr)
 
 
@@ -138,7 +136,7 @@ def _table() -> list[str]:
 
 
 def _sound(asked: Asked) -> VideoSound:
-    return VideoSound("queryd", asked, lambda video: (video, f"video-{video}", f"Y{video}"), _table())
+    return VideoSound("queryd", asked, lambda video: (video, f"video-{video}", f"Y{video}"))
 
 
 def _files(sources: Sources, variant: Variant, audible: bool) -> list[str]:

@@ -6,13 +6,15 @@ Their captions and who is in which split are their own (queryd, activitynet).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from espret.data.archives.extract import is_archive
 from espret.data.audio_index import AudioIndex
 from espret.data.corpus import Asked
 from espret.data.sources.extracted import Extracted
+from espret.data.sources.sources import TABLES
+from espret.data.sources.table import read_download_table
 from espret.data.youtube.fetch import YouTubeClip, fetch_clips, states
 from espret.errors import EspretError
 
@@ -48,14 +50,13 @@ def file_within(folder: Path, name: str) -> Path:
 
 class VideoSound:
     """Finds the sound of videos: in the folder of --audio-dir; without one in the archives of the user's archives
-    folder that are not the corpus' own files (`own_files`), which are extracted below the downloads. What is in
+    folder that are not official files of this or another corpus, which are extracted below the downloads. What is in
     neither may have been fetched from YouTube. A file is called as one of `names(video id)`, in any format."""
 
-    def __init__(
-        self, corpus: str, asked: Asked, names: Callable[[str], tuple[str, ...]], own_files: Collection[str]
-    ) -> None:
+    def __init__(self, corpus: str, asked: Asked, names: Callable[[str], tuple[str, ...]]) -> None:
         self.corpus, self.asked, self.names = corpus, asked, names
-        self.own_files = frozenset(Path(name).name for name in own_files)
+        tables = [read_download_table(table) for table in TABLES.glob("*.tsv")]
+        self.official = {Path(name).name for table in tables for name in table}
         self.youtube = asked.downloads / corpus / "youtube"
         self._extracted = Extracted(asked.downloads / corpus)
         self._indices: list[AudioIndex] | None = None
@@ -92,11 +93,16 @@ class VideoSound:
         said = f"; YouTube: {self._states[video]}" if video in self._states else ""
         return f"no file named {' or '.join(self.names(video))} in {', '.join(map(str, self.folders()))}{said}"
 
-    def ways(self) -> str:
-        """How sound can be had, for a message. ID stands for the id of a YouTube video."""
-        return (
-            f"--audio-dir DIR with files named {' or '.join(self.names('ID'))} in any format; "
-            "--archives DIR with archives of such files; --youtube true, which needs yt-dlp and ffmpeg"
+    def nowhere(self, names: str, more: str = "") -> EspretError:
+        """The error that there is no sound at all: how it can be had. `names` are those of the files; `more` is one
+        more way, or a remark, of lines."""
+        asked = self.asked.archives
+        where = "" if asked is None else f" (in {asked} there is no archive of sound)"
+        return EspretError(
+            f"{self.corpus}: no place for the sound{where}, of which no archive is public; mend: one of\n"
+            f"  --audio-dir DIR      a folder with files named {names}, in any format and any sub-folder\n"
+            "  --archives DIR       a folder with archives (zip, 7z, tar) of such files\n"
+            f"  --youtube true       fetch what is still on YouTube, with yt-dlp and ffmpeg{more}"
         )
 
     def _archives(self) -> dict[str, list[Path]]:
@@ -106,7 +112,7 @@ class VideoSound:
             return {}
         archives: dict[str, list[Path]] = {}
         for path in sorted(folders[0].iterdir()):
-            if path.is_file() and is_archive(path) and path.name not in self.own_files:
+            if path.is_file() and is_archive(path) and path.name not in self.official:
                 name = path.with_suffix(".zip").name if PART.fullmatch(path.suffix) else path.name
                 archives.setdefault(name, []).append(path)
         return archives

@@ -1,4 +1,4 @@
-"""The machine that runs a pickle from outside (espret.data.pickles): operations on a stack, and nothing that leads out of it.
+"""The machine that runs a pickle from outside (`load`): operations on a stack, and nothing that leads out of it.
 
 The operations are those of the standard library's `pickletools`, protocols 0 to 5, but for those that make instances of
 classes or leave a value to the reader: arrays, containers and strings need none of them. What may be called are the

@@ -28,6 +28,8 @@ from espret.data.corpora.audiocaps import AudioCaps
 from espret.data.corpora.audiocaps_text import read_captions, read_list
 from espret.data.corpus import Asked, Clip
 from espret.data.prepare import prepare
+from espret.data.sources.sources import TABLES
+from espret.data.sources.table import read_download_table
 from espret.errors import EspretError
 
 HEADER = "audiocap_id,youtube_id,start_time,caption"
@@ -197,7 +199,7 @@ def test_variants_and_their_counts():
 
 
 def test_every_file_is_in_the_download_table():
-    table = audiocaps.read_download_table(audiocaps.TABLES / "audiocaps.tsv")
+    table = read_download_table(TABLES / "audiocaps.tsv")
     names = [name for part in (audiocaps.CAPTIONS, audiocaps.LISTS) for of in part.values() for name in of.values()]
     assert set(table) == {*names, audiocaps.EXPERTS}
 

@@ -175,9 +175,12 @@ def test_sound_from_archives(asked):
 
 def test_sound_from_a_split_zip(asked, monkeypatch):
     calls = []
-    monkeypatch.setattr(
-        "espret.data.archives.extract.extract", lambda paths, target: (calls.append([p.name for p in paths]), target.mkdir())
-    )
+
+    def extract(paths, target):
+        calls.append([path.name for path in paths])
+        target.mkdir()
+
+    monkeypatch.setattr("espret.data.archives.extract.extract", extract)
     asked = replace(asked, audio_dir=None)
     for name in ("x.zip", "x.Z02", "x.z01"):
         (asked.archives / name).write_bytes(b"")
