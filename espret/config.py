@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from jsonargparse import ArgumentParser
 
@@ -28,6 +28,8 @@ class Features:
     name: str
     frontend: Component
     sample_rate: int = 16000
+    dtype: Literal["float32", "float16", "flac"] = "float32"  # of what is stored; flac: of waveforms, 16 bits
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of frozen networks; front ends use float32
 
 
 @dataclass

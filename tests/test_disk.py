@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from espret.bin import VERBS, main
 from espret.disk import Unwritable, amount, free_bytes, writing
 
 
@@ -59,3 +60,17 @@ def test_what_cannot_be_written(tmp_path: Path, number: int, needed: int | None,
 def test_other_errors_pass(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError), writing(tmp_path):
         raise IsADirectoryError(errno.EISDIR, "a folder")
+
+
+@pytest.mark.parametrize("name", ["exp/x", None])
+def test_a_disk_that_fills_up_ends_a_verb_with_a_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str | None
+) -> None:
+    def verb(_words: list[str]) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+
+    monkeypatch.setattr(VERBS, "load", lambda _name: verb)
+    assert main(["prepare"]) == 1
+    where = name or os.getcwd()
+    said = f"espret prepare: error: {where}: No space left on device; mend: make room there, and run again\n"
+    assert capsys.readouterr().err == said

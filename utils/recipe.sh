@@ -22,12 +22,12 @@ option stop_stage 5 "last stage to run"
 option skip_stages "" "stages to leave out, e.g. \"1 2\""
 option task "retrieval captioning" "tasks to run"
 option nj 2 "parallel CPU jobs of stages 0 and 1"
-option inference_nj 2 "parallel jobs of stage 4"
+option inference_nj 2 "parallel jobs of stage 4, on GPUs also of stage 1"
 option parse_nj 1 "parallel jobs that parse captions for SPICE in stage 5, each on all cores it gets; for clusters"
 option caption_metrics "" "metrics of captions, e.g. \"CIDEr-D SPIDEr SPIDEr-max\"; empty: the usual ones"
 option ngpu 0 "GPUs a node for training; 0: train on CPU"
 option num_nodes 1 "nodes for training (Slurm)"
-option gpu_inference false "decode on GPUs (one a job)"
+option gpu_inference false "dump features and decode on GPUs, one for each of --inference-nj jobs"
 option seeds "1" "one training run each, e.g. \"1 2 3\""
 option dumpdir dump "folder for features and text"
 option expdir exp "folder for experiments"
@@ -132,9 +132,9 @@ if ((num_nodes > 1)); then
   launch=(srun --export=ALL --ntasks-per-node=1) # the job script runs on one node; this takes the command to each
 fi
 if "${gpu_inference}"; then
-  infer_cmd="${cuda_cmd} --gpu 1" infer_ngpu=1
+  infer_cmd="${cuda_cmd} --gpu 1" infer_ngpu=1 dump_cmd="${cuda_cmd} --gpu 1" dump_nj=${inference_nj}
 else
-  infer_cmd=${decode_cmd} infer_ngpu=0
+  infer_cmd=${decode_cmd} infer_ngpu=0 dump_cmd=${cpu_cmd} dump_nj=${nj}
 fi
 
 # ----------------------------------------------------------------------------------------------------------- stages
@@ -197,8 +197,8 @@ for system in "${systems[@]}"; do
       continue
     fi
     step to "${feats}/${split}" from "data/${split}" conf "${config}:features" \
-      -- ${cpu_cmd} JOB=1:${nj} "${log}/dump.JOB.log" \
-      espret dump --config "${config}" --data "data/${split}" --out "${out}" --shard JOB/${nj} \
+      -- ${dump_cmd} JOB=1:${dump_nj} "${log}/dump.JOB.log" \
+      espret dump --config "${config}" --data "data/${split}" --ngpu ${infer_ngpu} --out "${out}" --shard JOB/${dump_nj} \
       --then ${cpu_cmd} "${log}/merge_dump.log" \
       espret merge-dump "${out}"
   done

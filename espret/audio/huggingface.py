@@ -29,7 +29,8 @@ class HuggingFaceAudio(Extractor):
     hub, whose files are taken from its cache or downloaded.
 
     `output`: "frames", or "pooled", one frame for the clip: of AST the mean of its class and distillation tokens, of
-    CLAP what it compares with texts (both averaged over windows by their share of the clip), else the mean of the frames.
+    CLAP what it compares with texts (of several windows averaged by their share of the clip), else the mean of all
+    frames.
     Frames of AST and CLAP are averages over frequency. `layer`: -1, the network's output, or one of its hidden states
     (0: what goes into the first layer; CLAP: only -1).
 

@@ -6,16 +6,17 @@ import warnings
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import pad
 from torchaudio.functional import melscale_fbanks
 
+from espret.audio.network import Extractor
 from espret.errors import EspretError
 
 FRAMES = 1 << 13  # spectra computed at a time: bounds memory for long recordings
 
 
-class LogMel(nn.Module):
+class LogMel(Extractor):
     """Natural logarithm of mel-band power, from spectra of periodic-Hann windows.
 
     Options: `window` and `hop` in samples (the transform is as long as the window), `n_mels` bands between `fmin` and
@@ -46,6 +47,7 @@ class LogMel(nn.Module):
                 f"; expected positive sizes and floor, and 0 <= fmin < fmax <= {sample_rate / 2:g} (half the rate)"
             )
         self.sample_rate, self.dim, self.window, self.hop, self.floor = sample_rate, n_mels, window, hop, floor
+        self.hop_seconds = hop / sample_rate
         norm = "slaney" if mel_scale == "slaney" else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # bands without a spectral line are an error, just below
@@ -61,21 +63,17 @@ class LogMel(nn.Module):
         self.bands: Tensor
         self.hann: Tensor
 
-    @property
-    def hop_seconds(self) -> float:
-        """Seconds between frames."""
-        return self.hop / self.sample_rate
-
     def frames(self, samples: int) -> int:
         """Frames that come out of a clip of `samples`."""
         return 1 + max(0, samples - self.window) // self.hop
 
     def forward(self, samples: Tensor) -> Tensor:
-        """[batch, samples] float32, about -1..1 -> [batch, frames, n_mels]."""
+        """[batch, samples] float32, about -1..1 -> [batch, frames, n_mels], float32 under autocast too."""
         if samples.shape[-1] < self.window:
             samples = pad(samples, (0, self.window - samples.shape[-1]))
         count = self.frames(samples.shape[-1])
-        parts = [self._part(samples, first, min(first + FRAMES, count)) for first in range(0, count, FRAMES)]
+        with torch.autocast(samples.device.type, enabled=False):
+            parts = [self._part(samples, first, min(first + FRAMES, count)) for first in range(0, count, FRAMES)]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def _part(self, samples: Tensor, first: int, last: int) -> Tensor:

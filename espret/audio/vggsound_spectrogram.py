@@ -27,8 +27,8 @@ class VggSoundSpectrogram(Extractor):
 
     ln(density + 1e-7) as scipy.signal.spectrogram has the density: Tukey windows (0.25) of 512 samples, every 159,
     each freed of its mean. Clips are repeated, ten times at most and up to 10 s, and clipped to -1..1. `clip_seconds`:
-    10 cuts them to their first 10 s, as the reference does; 0 leaves longer ones whole. A clip of fewer than 52 samples,
-    too few even ten times, is repeated until it fills a window (the reference fails, or takes a smaller window).
+    10 cuts them to their first 10 s, as the reference does; 0 leaves longer ones whole. A clip of fewer than 52
+    samples, too few even ten times, is repeated until it fills a window (the reference fails, or shrinks the window).
 
     Computed in double precision, without which nearly silent clips become noise; digital silence becomes zeros.
     """

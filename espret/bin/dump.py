@@ -1,19 +1,28 @@
-"""Dump one shard of a data directory's features (stage 1).
+"""Dump a data directory's features: one shard of a system's (stage 1), or all of one front end or network.
 
     espret dump --config CONF --data data/train --out dump/logmel/train [--shard J/N] [--ngpu 1]
+    espret dump --frontend cnn14 --data data/test --out dump/cnn14/test
+    espret dump --frontend '{type: passt_s, output: frames}' --data data/test --out dump/passt/test
 
-Then `espret merge-dump` puts the shards together. A job that was killed goes on where it was when it is called again.
+After the first form `espret merge-dump` puts the shards together; the second does so itself. A job that was killed goes
+on where it was when it is called again.
 """
 
 from __future__ import annotations
 
+import argparse
+
 from espret.bin import parser
-from espret.config import load_system
+from espret.config import Features, load_system
+from espret.errors import EspretError
 
 
 def main(argv: list[str]) -> int:
     options = parser("dump", __doc__)
-    options.add_argument("--config", required=True, help="the system's YAML file; its features section is used")
+    what = options.add_mutually_exclusive_group(required=True)
+    what.add_argument("--config", help="the system's YAML file; its features section is used")
+    what.add_argument("--frontend", metavar="NAME", help="a front end or network, or {type: NAME, option: value}")
+    options.add_argument("--sample-rate", type=int, metavar="HZ", help="of --frontend (default: what it is made for)")
     options.add_argument("--data", required=True, help="data directory")
     options.add_argument("--out", required=True, help="feature directory")
     options.add_argument("--shard", default="1/1", metavar="J/N", help="which part of the utterances (default all)")
@@ -30,12 +39,37 @@ def main(argv: list[str]) -> int:
     args = options.parse_args(argv)
     if (args.readers is not None and args.readers < 1) or (args.batch_seconds is not None and args.batch_seconds < 0):
         options.error("--readers is at least 1, --batch-seconds at least 0")
-    features = load_system(args.config).features
+    features = _alone(args) if args.frontend else load_system(args.config).features
     from espret.features.dump import dump
+    from espret.features.merge import merge_dump
     from espret.training.distributed import choose_device
 
     device = choose_device(args.ngpu)
     count, resumed = dump(features, args.data, args.out, args.shard, device, args.batch_seconds, args.readers)
+    if args.frontend:
+        merge_dump(args.out)
     earlier = f" ({resumed} of them by an earlier run)" if resumed else ""
     print(f"{args.data}: shard {args.shard}: {count} utterances dumped as {features.name}{earlier}")
     return 0
+
+
+def _alone(args: argparse.Namespace) -> Features:
+    """The features section of a front end that the command line names."""
+    import yaml
+
+    from espret.audio.published import table
+
+    if args.shard != "1/1":
+        raise EspretError(f"--shard {args.shard}: is for --config; --frontend dumps all at once", status=2)
+    try:
+        component = yaml.safe_load(args.frontend)
+    except yaml.YAMLError:
+        component = None
+    if isinstance(component, str):
+        component = {"type": component}
+    if not isinstance(component, dict) or not isinstance(component.get("type"), str):
+        expected = "a name such as cnn14, or {type: NAME, option: value}"
+        raise EspretError(f"--frontend {args.frontend}: expected {expected}", status=2)
+    known = table().get(component["type"])
+    rate = args.sample_rate or (known.sample_rate if known else Features.sample_rate)
+    return Features(name=component["type"], frontend=component, sample_rate=rate)

@@ -21,9 +21,7 @@ from espret.data.split import parse_shard, shard
 from espret.data.tables import list_sha256, write_table
 from espret.errors import EspretError
 from espret.features.batches import Window, cut_windows, read_ahead
-from espret.features.extract import Extract as Extract
 from espret.features.extract import ExtractAll, Matrix, load_extractor
-from espret.features.extract import load_frontend as load_frontend
 from espret.features.writer import ArkWriter, Row, resumable_ark
 from espret.files import final_path, write_json
 

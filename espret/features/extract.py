@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,16 +50,15 @@ def load_extractor(features: Features, device: str | torch.device = "cpu") -> tu
         torch.set_num_threads(1)
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    frontend = build(FRONTENDS, features.frontend, "features.frontend", sample_rate=features.sample_rate).eval()
-    frontend = frontend.to(device)
-    frames_of = frontend.extract if isinstance(frontend, Extractor) else partial(Extractor.extract, frontend)
+    frontend: Extractor = build(FRONTENDS, features.frontend, "features.frontend", sample_rate=features.sample_rate)
+    frontend = frontend.eval().to(device)
     about = _about(features, frontend)
     lower = getattr(torch, about["precision"]) if about["precision"] != "float32" else None
 
     def extract(clips: Sequence[Samples]) -> list[Matrix]:
         with torch.inference_mode(), torch.autocast(device.type, lower, enabled=lower is not None):
             try:
-                return _to_numpy(frames_of([torch.from_numpy(clip).to(device) for clip in clips]))
+                return _to_numpy(frontend.extract([torch.from_numpy(clip).to(device) for clip in clips]))
             except torch.cuda.OutOfMemoryError:
                 longest = max(map(len, clips)) / features.sample_rate
                 raise EspretError(
@@ -81,15 +79,15 @@ def _to_numpy(frames: Sequence[torch.Tensor]) -> list[Matrix]:
     return [one.numpy() for one in together.split([len(one) for one in frames])]
 
 
-def _about(features: Features, frontend: Any) -> dict[str, Any]:
+def _about(features: Features, frontend: Extractor) -> dict[str, Any]:
     about = {
         "frontend": features.frontend["type"],
         "options": _options(frontend, features.frontend),
         "sample_rate": features.sample_rate,
         "dim": frontend.dim,
         "hop_seconds": frontend.hop_seconds,
-        "dtype": getattr(features, "dtype", "float32"),
-        "precision": getattr(features, "precision", "float32"),
+        "dtype": features.dtype,
+        "precision": features.precision,
         "espret": espret.__version__,
     }
     if about["dtype"] == "flac" and about["frontend"] != "waveform":

@@ -26,7 +26,7 @@ from espret.decoding.caption import caption_clips
 from espret.decoding.embed import Embed, embed_captions, embed_clips, evaluating
 from espret.decoding.network import load_network
 from espret.errors import EspretError
-from espret.features.dump import Extract, load_frontend
+from espret.features.extract import Extract, load_frontend
 from espret.packing.archive import CONFIG, TEXT, unpack
 from espret.text.normalise import normalise
 from espret.text.prepare import load_tokenizer

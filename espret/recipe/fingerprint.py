@@ -18,7 +18,17 @@ from espret.scoring.fense import install as fense
 from espret.scoring.spice import install as spice
 
 # Options of the verbs that do not change what comes out; `--config` is covered by the step's `conf` sections.
-RUN_ONLY = {"--shard", "--ngpu", "--num-nodes", "--num-workers", "--config", "--youtube-jobs", "--cookies"}
+RUN_ONLY = {
+    "--shard",
+    "--ngpu",
+    "--num-nodes",
+    "--num-workers",
+    "--batch-seconds",
+    "--readers",
+    "--config",
+    "--youtube-jobs",
+    "--cookies",
+}
 # Verbs that make nothing of their own: what the next one would make itself, or what it reads by the same options.
 AHEAD = {"parse-captions", "fetch-corpus"}
 

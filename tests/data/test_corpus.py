@@ -89,6 +89,8 @@ def test_each_corpus_is_asked_for_its_own(tmp_path: Path) -> None:
         shares([Sounds(), Extra()], Asked(("dev",)))
     with pytest.raises(EspretError, match="sounds has no variant 'v3'"):
         shares([Sounds()], Asked(("train",), "v3"))
+    with pytest.raises(EspretError, match="sounds has no variant 'fwe'; did you mean 'few'"):
+        shares([Sounds(), Extra()], Asked(("train", "test_fwe")))
 
 
 USUAL = Asked(())
@@ -224,9 +226,8 @@ def test_verbs(recipe: Path, write_tone, capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out == "fetching ('train',) mine True\ntones: everything is there for train\n"
     assert main(["prepare", *words, "--variant", "v2", "--work", "w", "--issues", "i.tsv"]) == 0
     assert json.loads(Path("data/train/about.json").read_text())["variant"] == "v2"
-    with pytest.raises(SystemExit):
-        main(["fetch-corpus", *words[:-1], "nowhere"])
-    assert f"{recipe}/nowhere: no such folder" in capsys.readouterr().err
+    assert main(["fetch-corpus", *words[:-1], "nowhere"]) == 2
+    assert f"nowhere: no such folder, seen from {recipe}" in capsys.readouterr().err
 
 
 def test_a_list_of_other_things(recipe: Path) -> None:

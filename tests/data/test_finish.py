@@ -83,6 +83,7 @@ def test_every_kind_of_issue(recipe: Path, capsys: pytest.CaptureFixture[str]) -
         finish_data(DIRS, WORK, TSV, allow_missing="8")
     message = str(error.value)
     assert message.startswith("9 clips cannot be used; expected 8 at most (--allow-missing 8):")
+    assert "  test 'bad-cut.wav' audio/cut.wav: truncated: " in message
     assert "and 4 more" in message and TSV in message and message.endswith("--allow-missing 9")
     assert before == {path: path.read_bytes() for path in before}  # nothing is dropped
     rows = [line.split("\t") for line in Path(TSV).read_text().splitlines()[1:]]
@@ -191,7 +192,8 @@ def test_silence_is_a_remark_and_the_clip_is_kept(recipe: Path) -> None:
     make(bad=False)
     soundfile.write("audio/good 1.wav", np.zeros(4000), 8000)
     check(1)
-    assert finish_data(DIRS, WORK, TSV)[0].startswith("train: 5 clips")
+    lines = finish_data(DIRS, WORK, TSV)
+    assert lines[0].startswith("train: 5 clips") and lines[-1].startswith(f"warning: 1 clips are used, but odd ({TSV}")
     assert "train\tgood1\taudio/good 1.wav\tdigital silence: every sample is 0\tkept\n" in Path(TSV).read_text()
 
 
@@ -200,6 +202,9 @@ def test_a_split_may_not_be_left_empty(recipe: Path) -> None:
     for path in DataDir.load(DIRS[0]).wav_scp.values():
         Path(path).write_text("gone bad")
     check(2)
+    with pytest.raises(EspretError, match="mend: nothing is left of train: is it the right folder") as error:
+        finish_data(DIRS, WORK, TSV, allow_missing="1%")
+    assert "expected 1% of each split at most" in str(error.value) and "go without" not in str(error.value)
     with pytest.raises(EspretError, match="train: no clip left of 5"):
         finish_data(DIRS, WORK, TSV, allow_missing="5")
 

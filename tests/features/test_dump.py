@@ -24,7 +24,8 @@ from espret.config import Features
 from espret.data.datadir import DataDir, Segment
 from espret.errors import EspretError
 from espret.features import dump as module
-from espret.features.dump import dump, load_frontend
+from espret.features.dump import dump
+from espret.features.extract import load_frontend
 from espret.features.merge import merge_dump
 from espret.features.reader import FeatureReader
 
@@ -337,10 +338,7 @@ def frontends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def section(kind: str, **values: str) -> Features:
-    features = Features("x", {"type": kind}, 8000)
-    for name, value in values.items():
-        setattr(features, name, value)
-    return features
+    return Features("x", {"type": kind}, 8000, **values)  # type: ignore[arg-type]
 
 
 def whole(features: Features, **options: float) -> FeatureReader:

@@ -9,6 +9,7 @@ import pytest
 from whole_recipes import ROOT, run_recipe
 
 from espret.config import load_system
+from espret.data.leaks import load_declared
 
 RECIPES = sorted(path.parent for path in (ROOT / "egs").glob("*/run.sh"))
 each = pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
@@ -67,11 +68,22 @@ def test_captions_are_parsed_by_an_array_and_scored_with_the_metrics_asked_for(r
 
 
 @each
+def test_declared_leaks_load(recipe):
+    path = recipe / "conf/leaks.yaml"
+    assert not path.exists() or load_declared(path)
+
+
+@each
 def test_wrong_options(recipe, environment):
     assert "did you mean --stop-stage?" in run_recipe(recipe, environment, "--stop-stag", "3", status=2)
     assert "'two'" in run_recipe(recipe, environment, "--nj", "two", status=2)
     assert "no such file" in run_recipe(recipe, environment, "--retrieval-config", "conf/retrieval/x.yaml", status=1)
     assert "--task" in run_recipe(recipe, environment, "--task", "transcription", status=2)
+    assert "not 'skip'" in run_recipe(recipe, environment, "--bad-caption", "skip", status=2)
+    assert "true or false, not 'yes'" in run_recipe(recipe, environment, "--youtube", "yes", status=2)
+    for option in ("--archives", "--audio-dir", "--sources"):
+        printed = run_recipe(recipe, environment, option, "no such", status=2)
+        assert f"{option} no such: no such f" in printed and f"seen from {recipe}" in printed
 
 
 def test_no_symbolic_links():

@@ -125,8 +125,10 @@ class QuerYD(Corpus):
     def _assert_features(self, asked: Asked, sound: VideoSound) -> None:
         archives = [name for name in _table() if "-experts" in name]
         if not any((folder / name).is_file() for folder in asked.archive_folders(self.name) for name in archives):
-            listed = ",\n                       ".join(archives)
-            more = f"\nor, for imported features alone,\n  --archives DIR       a folder with one of {listed}"
+            more = (
+                "\nor, for imported features alone,\n  --archives DIR       a folder with an archive of the authors' "
+                "features, QuerYD-experts*.tar.gz or QuerYDSegments-experts*.tar.gz"
+            )
             raise sound.nowhere("<id>, video-<id> or Y<id>", more)
         print(f"{self.name}: no sound: the clips are for imported features", file=sys.stderr)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from whole_recipes import ROOT
 
 from espret.data.corpora import videos
 from espret.data.corpora.queryd import QuerYD
@@ -17,6 +18,7 @@ from espret.data.corpora.youdescribe import Times, read_captions
 from espret.data.corpus import Asked
 from espret.data.datadir import DataDir
 from espret.data.ids import check_id
+from espret.data.leaks import Overlap, load_declared, reason
 from espret.data.prepare import prepare
 from espret.errors import EspretError
 
@@ -214,10 +216,32 @@ def test_features_alone_need_no_sound(asked, capsys):
     assert len(clips) == 7 and all(clip.path is None and clip.why == "" and clip.captions for clip in clips)
 
 
+def test_features_may_lie_in_the_corpus_part_of_the_folder(asked, capsys):
+    part = asked.archives / "queryd"
+    part.mkdir()
+    (asked.archives / "QuerYDSegments-experts.tar.gz").rename(part / "QuerYDSegments-experts.tar.gz")
+    assert prepared(replace(asked, audio_dir=None, variant="segments")) and "imported" in capsys.readouterr().err
+
+
+def test_archives_of_another_corpus_are_none_of_sound(asked):
+    (asked.archives / "clotho_audio_development.7z").write_bytes(b"12 GB")
+    with zipfile.ZipFile(asked.archives / "my sounds.zip", "w") as archive:
+        archive.writestr(f"{A}.opus", b"")
+    assert prepared(replace(asked, audio_dir=None))["train"][0].path is not None
+
+
 def test_without_any_sound_the_ways_to_get_some_are_named(asked):
     (asked.archives / "QuerYDSegments-experts.tar.gz").unlink()
-    with pytest.raises(EspretError, match="no sound.*--audio-dir DIR.*--archives DIR.*--youtube true.*-experts.tar.gz"):
+    with pytest.raises(EspretError) as error:
         prepared(replace(asked, audio_dir=None))
+    for way in (
+        f"in {asked.archives} there is no archive of sound",
+        "--audio-dir DIR",
+        "--archives DIR",
+        "--youtube true",
+    ):
+        assert way in str(error.value)
+    assert "video-<id>" in str(error.value) and "QuerYDSegments-experts*.tar.gz" in str(error.value)
     assert not asked.downloads.exists(), "said before anything is fetched"
 
 
@@ -381,6 +405,17 @@ def test_the_official_lists(official):
         shared = (len(test), len(test & train), len(valid), len(valid & train), len(valid & test))
         expected = {"paragraphs": (386, 0, 384, 0, 0), "segments": (791, 737, 813, 752, 574)}
         assert shared == expected.get(variant, (200, 0, 222, 0, 0))
+
+
+def test_what_official_segments_share_is_declared(official):
+    declared = load_declared(ROOT / "egs/queryd/conf/leaks.yaml")
+    found = prepared(replace(official, variant="segments"))
+    for split in ("valid", "test"):
+        shared = len(videos_of(found["train"]) & videos_of(found[split]))
+        overlap = Overlap("train", split, "youtube", shared, 1, 1, 1, 1, ())
+        assert reason(overlap, "segments.v1.official", declared)
+        assert not reason(overlap, "segments.v1.by-video", declared)
+        assert not reason(replace(overlap, shared=shared + 1), "segments.v1.official", declared)
 
 
 def test_the_keys_of_the_official_lists(official):

@@ -196,6 +196,13 @@ def test_missing_sounds_are_named(asked: Asked) -> None:
     assert "no file named 7 or 7-A-Sound in" in found["wc-sb-7"].why
 
 
+def test_sounds_that_are_not_listed_are_left_alone(asked: Asked) -> None:
+    """The archive of SoundBible has 88 of them."""
+    assert asked.audio_dir is not None
+    (asked.audio_dir / "SoundBible_flac" / "88.flac").touch()
+    assert list(clips(asked, "soundbible")) == ["wc-sb-2219", "wc-sb-7"]
+
+
 def test_folders_of_sounds(asked: Asked, tmp_path: Path) -> None:
     assert asked.audio_dir is not None
     (asked.audio_dir / "Audio").mkdir()
