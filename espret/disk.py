@@ -10,6 +10,7 @@ from pathlib import Path
 
 from espret.errors import EspretError
 
+SPARE = 1_000_000_000  # bytes that stay free where much is written
 FULL = (errno.ENOSPC, errno.EDQUOT)  # what a disk without room says
 
 

@@ -93,7 +93,7 @@ def _part(folder: Path | None, name: str) -> Path | None:
 class Corpus(ABC):
     """A corpus. `splits` are the base names of its splits; `axes` its variants, a choice of words each, the default
     first, of which `unsaid` go without saying; `without_captions` the splits that have none; `seconds` how long clips
-    are, for warnings."""
+    are, for warnings; `on_youtube` is True where `Asked.youtube` brings sound."""
 
     name: str
     splits: tuple[str, ...] = ("train", "valid", "test")
@@ -101,6 +101,7 @@ class Corpus(ABC):
     unsaid: frozenset[str] = frozenset()
     without_captions: frozenset[str] = frozenset()
     seconds: tuple[float, float] | None = None
+    on_youtube: bool = False
 
     @property
     def where(self) -> str:

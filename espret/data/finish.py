@@ -53,7 +53,7 @@ def finish_data(
             raise EspretError("\n".join(problems))
         lines.append(_summary(split, directory, len(gone)))
     if odd := [issue for issue in listed if issue.kept]:
-        lines.append(f"warning: {len(odd)} clips are used, but odd (all of them: {issues}): {_told(odd[0])}")
+        lines.append(f"warning: {len(odd)} odd clips are used, see {issues}: {_told(odd[0])}")
     return lines
 
 

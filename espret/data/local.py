@@ -41,7 +41,6 @@ class FromClips(Corpus):
             "--audio-dir": asked.audio_dir,
             "--sources": asked.sources,
             "--variant": asked.variant,
-            "--youtube": asked.youtube,
         }
         for option, value in given.items():
             if value:
@@ -99,6 +98,9 @@ def shares(listed: list[Corpus], asked: Asked) -> list[tuple[Corpus, Asked]]:
     for split in asked.splits:
         if split not in taken:
             _refuse(listed, split)
+    if asked.youtube and not any(corpus.on_youtube for corpus, _ in pairs):
+        names = ", ".join(corpus.name for corpus, _ in pairs)
+        raise EspretError(f"--youtube true: the sound of {names} does not lie on YouTube; leave it out", status=2)
     return pairs
 
 

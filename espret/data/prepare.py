@@ -120,8 +120,8 @@ def _assert_expected(corpus: Corpus, asked: Asked, counts: Mapping[str, int]) ->
             wrong.append(f"{split} {count}, not {expected}")
     if wrong:
         raise EspretError(
-            f"{corpus.where}: clips() yields other numbers of clips than EXPECTED says: {'; '.join(wrong)}; "
-            "mend: complete the corpus, or correct EXPECTED"
+            f"{corpus.where}: other numbers of clips than expected: {'; '.join(wrong)}; mend: complete the corpus' "
+            "lists, or, where local/data.py has it, correct EXPECTED"
         )
 
 

@@ -28,6 +28,7 @@ RUN_ONLY = {
     "--config",
     "--youtube-jobs",
     "--cookies",
+    "--allow-missing",  # decides whether stage 0 ends well, not what it leaves
 }
 # Verbs that make nothing of their own: what the next one would make itself, or what it reads by the same options.
 AHEAD = {"parse-captions", "fetch-corpus"}

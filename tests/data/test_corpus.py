@@ -99,6 +99,7 @@ from espret.data.corpus import Clip, Corpus
 
 class Tones(Corpus):
     name = "tones"
+    on_youtube = True
     seconds = (0.5, 3.0)
     axes = (("v1", "v2"),)
 
@@ -241,3 +242,9 @@ def test_folders_are_not_for_clips_functions(recipe: Path) -> None:
     words = ["fetch-corpus", "--function", "local/data.py", "--corpus", "x", "--split", "train=data/train"]
     assert main(words) == 0
     assert main([*words, "--audio-dir", "."]) == 2
+    assert main([*words, "--variant", "v2"]) == main([*words, "--youtube", "true"]) == 2
+
+
+def test_youtube_is_for_corpora_that_lie_there() -> None:
+    with pytest.raises(EspretError, match="--youtube true: the sound of sounds does not lie on YouTube"):
+        shares([Sounds(), Extra()], Asked(("train",), youtube=True))

@@ -13,7 +13,7 @@ import soundfile
 
 from espret.bin import main
 from espret.data import check as check_module
-from espret.data.audio import inspect_clip
+from espret.data.audio import SILENT, inspect_clip
 from espret.data.check import check_audio
 from espret.data.datadir import DataDir, Segment
 from espret.data.finish import finish_data
@@ -83,7 +83,7 @@ def test_every_kind_of_issue(recipe: Path, capsys: pytest.CaptureFixture[str]) -
         finish_data(DIRS, WORK, TSV, allow_missing="8")
     message = str(error.value)
     assert message.startswith("9 clips cannot be used; expected 8 at most (--allow-missing 8):")
-    assert "  test 'bad-cut.wav' audio/cut.wav: truncated: " in message
+    assert "\n  test 'bad-cut.flac' audio/cut.flac: truncated: " in message
     assert "and 4 more" in message and TSV in message and message.endswith("--allow-missing 9")
     assert before == {path: path.read_bytes() for path in before}  # nothing is dropped
     rows = [line.split("\t") for line in Path(TSV).read_text().splitlines()[1:]]
@@ -193,7 +193,8 @@ def test_silence_is_a_remark_and_the_clip_is_kept(recipe: Path) -> None:
     soundfile.write("audio/good 1.wav", np.zeros(4000), 8000)
     check(1)
     lines = finish_data(DIRS, WORK, TSV)
-    assert lines[0].startswith("train: 5 clips") and lines[-1].startswith(f"warning: 1 clips are used, but odd ({TSV}")
+    assert lines[0].startswith("train: 5 clips")
+    assert lines[2:] == [f"warning: 1 odd clips are used, see {TSV}: train 'good1' audio/good 1.wav: {SILENT}"]
     assert "train\tgood1\taudio/good 1.wav\tdigital silence: every sample is 0\tkept\n" in Path(TSV).read_text()
 
 

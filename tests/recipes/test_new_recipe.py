@@ -74,7 +74,9 @@ def test_own_corpus_from_clone_to_report(repository, environment):
     assert "truncated" in issues[1] and "missing" in issues[2] and len(issues) == 3
     assert not (recipe / "data/train").exists()
 
+    assert "recordings decoded" in printed
     printed = run_recipe(recipe, environment, "--allow-missing", "2")
+    assert "recordings decoded" not in printed  # what was done is not done again
     assert "Successfully finished." in printed and "SPIDEr" in printed and "RESULTS.md" in printed
     assert json.loads((recipe / "data/train/about.json").read_text())["clips"] == SIZES["train"] - 2
     for name in ("RESULTS.md", "report.html", "results.jsonl"):

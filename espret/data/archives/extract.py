@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from espret.data.archives.formats import SUFFIX, Damaged, Member, open_archive
-from espret.disk import amount, free_bytes, writing
+from espret.disk import SPARE, amount, free_bytes, writing
 from espret.download import progress
 from espret.errors import EspretError
 from espret.files import PARTIAL
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 MEMBERS = 2_000_000  # more files and folders are no corpus
 RATIO = 200  # sound and features shrink by less; a bomb by much more
 HARMLESS = 1_000_000_000  # bytes that any archive may unfold to
-SPARE = 1_000_000_000  # bytes that stay free on the disk
 UNFIT = (errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG, errno.EEXIST)  # what disks say of names that they do not keep
 WEB_PAGE = (b"<!doctype html", b"<html")
 DAMAGE = (

@@ -42,6 +42,7 @@ class ActivityNet(Corpus):
     """The corpus; the module says what is in it."""
 
     name = "activitynet"
+    on_youtube = True
     splits = tuple(FILES)
     axes = (("held-out", "official"),)
 

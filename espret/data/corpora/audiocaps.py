@@ -77,6 +77,7 @@ class AudioCaps(Corpus):
     """AudioCaps, with the sound that the user has."""
 
     name = "audiocaps"
+    on_youtube = True
     axes = (("v1", "v1-fixed", "v2"), ("ac975", "ac957", "ac846", "ac816"))
     seconds = (9.0, 11.0)
 

@@ -64,6 +64,7 @@ class QuerYD(Corpus):
     """The corpus; the module says what is in it."""
 
     name = "queryd"
+    on_youtube = True
     axes = ((PARAGRAPHS, SEGMENTS), ("v1", "v2"), ("official", BY_VIDEO))
 
     def fetch(self, asked: Asked) -> None:

@@ -15,12 +15,11 @@ from espret.data.corpus import Asked
 from espret.data.sources.extracted import Extracted
 from espret.data.sources.table import is_official, read_download_table, replacements
 from espret.data.sources.verified import Verified
-from espret.disk import Unwritable, amount, free_bytes, writing
+from espret.disk import SPARE, Unwritable, amount, free_bytes, writing
 from espret.download import Remote, fetch, part_path
 from espret.errors import EspretError, nearest
 
 TABLES = Path(__file__).parents[1] / "corpora"
-SPARE = 1_000_000_000  # bytes that stay free on the disk
 
 
 class Sources:
