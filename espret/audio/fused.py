@@ -18,14 +18,14 @@ def run_fused(layers: Iterable[nn.Module], maps: Tensor) -> Tensor:
     steps = iter(zip(chain, [*chain[1:], None]))
     for layer, following in steps:
         if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d) and not following.training:
-            maps = conv2d(maps, *folded(layer, following), layer.stride, layer.padding)
+            maps = conv2d(maps, *_folded(layer, following), layer.stride, layer.padding, layer.dilation, layer.groups)
             next(steps)
         else:
             maps = layer(maps)
     return maps
 
 
-def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Weight and bias of the convolution that does what both do in eval mode."""
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)

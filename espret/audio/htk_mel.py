@@ -6,14 +6,12 @@ The networks themselves are in `espret.audio.vggish` and `espret.audio.yamnet`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import pad
 
-from espret.audio.checkpoint import checkpoint_path, load_checkpoint
+from espret.audio.mel import htk_bands
 from espret.audio.network import Extractor, check_rate
 from espret.audio.patches import PatchExtractor
 from espret.errors import EspretError
@@ -23,25 +21,6 @@ BANDS, LOW, HIGH = 64, 125.0, 7500.0  # Hz
 PATCH = 96  # frames
 PATCH_SAMPLES = (PATCH - 1) * HOP + WINDOW  # what a patch hears: 0.975 s
 FRAMES = 1 << 12  # spectra computed at a time: bounds memory for long recordings
-
-Network = TypeVar("Network", bound=nn.Module)
-
-
-def htk_bands() -> Tensor:
-    """[FFT / 2 + 1, BANDS] float32: triangles of height 1 whose sides are straight on the mel scale, not in Hz.
-
-    Source: tensorflow/models, research/audioset/vggish/mel_features.py; tf.signal.linear_to_mel_weight_matrix.
-    """
-    lines = _mel(torch.linspace(0, RATE / 2, FFT // 2 + 1, dtype=torch.float64))[:, None]
-    low, high = _mel(torch.tensor([LOW, HIGH], dtype=torch.float64)).tolist()
-    edges = torch.linspace(low, high, BANDS + 2, dtype=torch.float64)
-    rising = (lines - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - lines) / (edges[2:] - edges[1:-1])
-    return torch.minimum(rising, falling).clamp(min=0).float()
-
-
-def _mel(hertz: Tensor) -> Tensor:
-    return 1127 * torch.log1p(hertz / 700)
 
 
 def hop_frames(name: str, hop: float) -> int:
@@ -65,7 +44,7 @@ class HtkLogMel(Extractor):
         self.dim, self.hop_seconds, self.offset = BANDS, HOP / RATE, offset
         window = torch.hann_window(WINDOW, periodic=True, dtype=torch.float64)
         self.register_buffer("window", pad(window.float(), (0, FFT - WINDOW)), persistent=False)
-        self.register_buffer("bands", htk_bands(), persistent=False)
+        self.register_buffer("bands", htk_bands(RATE, FFT, BANDS, LOW, HIGH).float(), persistent=False)
         self.window: Tensor
         self.bands: Tensor
 
@@ -118,12 +97,3 @@ class MelPatchNetwork(PatchExtractor):
         """[batch, samples] -> [batch, patches, 96, 64], a view of the spectrogram."""
         spectrogram: Tensor = self.front(samples)
         return spectrogram.unfold(1, PATCH, self.hop).transpose(2, 3)
-
-
-def load_network(name: str, make: Callable[[], Network], checkpoint: str) -> tuple[Network, dict[str, Any]]:
-    """A network with the weights that `checkpoint` says ("official", a path, or "random"), and their provenance."""
-    path = checkpoint_path(name, checkpoint)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = make()
-    return network, {"checkpoint": "random"} if path is None else load_checkpoint(network, path)

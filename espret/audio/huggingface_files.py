@@ -69,6 +69,8 @@ def read_model(folder: Path) -> tuple[Any, Any]:
     safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     with _quiet(folder):
         features = AutoFeatureExtractor.from_pretrained(folder, **safe)
+        if not hasattr(features, "sampling_rate"):
+            raise ValueError(f"{type(features).__name__} is made for no sounds")
         kind = _class(AutoConfig.from_pretrained(folder, **safe))
         network, loaded = kind.from_pretrained(
             folder, **safe, weights_only=True, dtype=torch.float32, output_loading_info=True

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from torchaudio.functional import melscale_fbanks
 
+from espret.audio.mel import Scale, slaney_bands
 from espret.audio.network import Extractor
 from espret.errors import EspretError
 
@@ -37,7 +34,7 @@ class LogMel(Extractor):
         fmin: float = 50.0,
         fmax: float | None = None,
         floor: float = 1e-10,
-        mel_scale: Literal["slaney", "htk"] = "slaney",
+        mel_scale: Scale = "slaney",
     ) -> None:
         super().__init__()
         top = sample_rate / 2 if fmax is None else fmax
@@ -48,10 +45,7 @@ class LogMel(Extractor):
             )
         self.sample_rate, self.dim, self.window, self.hop, self.floor = sample_rate, n_mels, window, hop, floor
         self.hop_seconds = hop / sample_rate
-        norm = "slaney" if mel_scale == "slaney" else None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # bands without a spectral line are an error, just below
-            bands = melscale_fbanks(window // 2 + 1, fmin, top, n_mels, sample_rate, norm, mel_scale)
+        bands = slaney_bands(sample_rate, window, n_mels, fmin, top, mel_scale, mel_scale == "slaney").float()
         silent = int((bands.amax(dim=0) == 0).sum())
         if silent:
             raise EspretError(

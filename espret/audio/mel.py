@@ -6,6 +6,7 @@ Single precision, which torchaudio computes in, is off by up to 2e-3 of a weight
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -23,8 +24,7 @@ def slaney_bands(
     or on HTK's.
     """
     to_mel, to_hertz = (_slaney, _slaney_hertz) if scale == "slaney" else (_htk, _htk_hertz)
-    ends = to_mel(torch.tensor([low, high], dtype=torch.float64)).tolist()
-    corners = to_hertz(torch.linspace(*ends, bands + 2, dtype=torch.float64))
+    corners = to_hertz(_evenly(to_mel, bands + 2, low, high))
     triangles = _triangles(_lines(rate, size), corners)
     return triangles * (2 / (corners[2:] - corners[:-2])) if equal_area else triangles
 
@@ -34,14 +34,18 @@ def htk_bands(rate: int, size: int, bands: int, low: float, high: float) -> Tens
 
     For the spectrum of `size` samples at `rate` Hz; corners lie evenly on that scale between `low` and `high` Hz.
     """
-    ends = _htk(torch.tensor([low, high], dtype=torch.float64)).tolist()
-    corners = torch.linspace(*ends, bands + 2, dtype=torch.float64)
-    return _triangles(_htk(_lines(rate, size)), corners)
+    return _triangles(_htk(_lines(rate, size)), _evenly(_htk, bands + 2, low, high))
 
 
 def _lines(rate: int, size: int) -> Tensor:
     """Frequencies of a spectrum's lines in Hz."""
     return torch.arange(size // 2 + 1, dtype=torch.float64) * (rate / size)
+
+
+def _evenly(to_mel: Callable[[Tensor], Tensor], count: int, low: float, high: float) -> Tensor:
+    """Numbers from `low` to `high` Hz on a mel scale, at equal distances."""
+    first, last = to_mel(torch.tensor([low, high], dtype=torch.float64))
+    return first + (last - first) * torch.linspace(0, 1, count, dtype=torch.float64)
 
 
 def _triangles(lines: Tensor, corners: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +20,20 @@ class Extractor(nn.Module):
     """From mono waveforms at `sample_rate` Hz to frames of `dim` values, `hop_seconds` apart.
 
     A frozen network is one too: its frames are tokens, patches, segments, or one frame for the whole clip (then
-    `hop_seconds` is 0). What it gives for a clip does not depend on the clips that are processed with it.
+    `hop_seconds` is 0). What it gives for a clip does not depend on the clips that are processed with it. `provenance`
+    says where its weights come from (`checkpoint`, `sha256`, ...); of a front end it is empty.
+
+    The networks of networks.tsv have two parts: `front`, from waveforms to spectrograms, without weights, and `body`,
+    whose state dict has the keys of the official file.
     """
 
     sample_rate: int
     dim: int
     hop_seconds: float
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.provenance: dict[str, Any] = {}
 
     @abstractmethod
     def frames(self, samples: int) -> int:

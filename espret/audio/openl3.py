@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, pad
 
-from espret.audio.checkpoint import checkpoint_path, load_checkpoint
+from espret.audio.checkpoint import load_network
 from espret.audio.fused import run_fused
+from espret.audio.mel import slaney_bands
 from espret.audio.network import check_rate
-from espret.audio.panns_logmel import slaney_bands
 from espret.audio.patches import PatchExtractor
 from espret.errors import EspretError
 
@@ -57,8 +56,8 @@ class OpenL3LogMel(nn.Module):
     def __init__(self, frontend: FrontEnd = "kapre03") -> None:
         super().__init__()
         self.padding, self.power = PADDING[frontend], 2 if frontend == "kapre014" else 1
-        bands = htk_bands() if frontend == "kapre014" else slaney_bands(RATE, FFT, BANDS, 0.0, RATE / 2)
-        self.register_buffer("bands", torch.from_numpy(bands.T.astype(np.float32)), persistent=False)
+        bands = slaney_bands(RATE, FFT, BANDS, 0, RATE / 2, "htk" if frontend == "kapre014" else "slaney")
+        self.register_buffer("bands", bands.T.float().contiguous(), persistent=False)
         self.register_buffer("hann", torch.hann_window(FFT, periodic=True), persistent=False)
         self.bands: Tensor
         self.hann: Tensor
@@ -73,15 +72,6 @@ class OpenL3LogMel(nn.Module):
             mel = (self.bands @ power).sqrt_() if self.power == 2 else self.bands @ power.sqrt_()
             level = 10 * torch.log10(mel.clamp_(min=FLOOR))
             return (level - level.amax(dim=(1, 2), keepdim=True)).clamp_(min=-RANGE)
-
-
-def htk_bands() -> np.ndarray:
-    """[1025, 128] float64: triangles of equal area, corners evenly spaced on HTK's scale, 2595 log10(1 + f / 700)."""
-    corners = 700 * (np.logspace(0, np.log10(1 + RATE / 2 / 700), BANDS + 2) - 1)
-    low, centre, high = corners[:-2], corners[1:-1], corners[2:]
-    lines = np.arange(FFT // 2 + 1)[:, None] * RATE / FFT
-    triangles = np.minimum((lines - low) / (centre - low), (high - lines) / (high - centre))
-    return np.maximum(0, triangles) * (2 / (high - low))
 
 
 class OpenL3Body(nn.Sequential):
@@ -165,12 +155,8 @@ class OpenL3(PatchExtractor):
         self.sample_rate = check_rate("openl3", sample_rate, RATE)
         self.hop, self.before, self.dim = int(hop * RATE), WINDOW // 2 if center else 0, embedding
         self.hop_seconds = self.hop / RATE
-        self.logmel = OpenL3LogMel(frontend)
-        path = checkpoint_path("openl3", checkpoint)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            self.body = OpenL3Body()
-        self.provenance: dict[str, Any] = {"checkpoint": "random"} if path is None else load_checkpoint(self.body, path)
+        self.front = OpenL3LogMel(frontend)
+        self.body, self.provenance = load_network("openl3", checkpoint, OpenL3Body)
 
     def frames(self, samples: int) -> int:
         """Windows that are made of a clip of `samples`."""
@@ -184,4 +170,4 @@ class OpenL3(PatchExtractor):
 
     def embed(self, patches: Tensor) -> Tensor:
         """[windows, 48000] -> [windows, 512 or 6144] float32."""
-        return embeddings(self.body(self.logmel(patches)), self.dim).float()
+        return embeddings(self.body(self.front(patches)), self.dim).float()

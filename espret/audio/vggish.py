@@ -7,15 +7,14 @@ research/audioset/vggish; its weights for torch: harritaylor/torchvggish.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from espret.audio.checkpoint import checkpoint_path
-from espret.audio.htk_mel import PATCH, RATE, HtkLogMel, MelPatchNetwork, hop_frames, load_network
+from espret.audio.checkpoint import load_network
+from espret.audio.htk_mel import PATCH, RATE, HtkLogMel, MelPatchNetwork, hop_frames
 from espret.audio.network import check_rate
-from espret.audio.tensor_files import read_tensors
 from espret.errors import EspretError
 
 WIDTHS = (64, 0, 128, 0, 256, 256, 0, 512, 512, 0)  # of convolutions; 0 is a pooling
@@ -56,7 +55,6 @@ class VggishBody(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(4096, DIM),
         )
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster on CPU
 
     def maps(self, patches: Tensor) -> Tensor:
         """[patches, 96, 64] log-mel -> [patches, 512, 6 in time, 4 in frequency]."""
@@ -74,22 +72,19 @@ class VggishBody(nn.Module):
 
 
 class VggishPca(nn.Module):
-    """PCA with whitening, and 8-bit codes; its state dict has the keys of `vggish_pca_params-970ea276.pth`.
+    """PCA with whitening, and 8-bit codes; its state dict has the keys of `vggish_pca_params-970ea276.pth`."""
 
-    `column`: whether the means are [128, 1], as some files have them, instead of [128].
-    """
-
-    def __init__(self, column: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.register_buffer("pca_eigen_vectors", torch.eye(DIM))
-        self.register_buffer("pca_means", torch.zeros(DIM, 1) if column else torch.zeros(DIM))
+        self.register_buffer("pca_means", torch.zeros(DIM))
         self.pca_eigen_vectors: Tensor
         self.pca_means: Tensor
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """[patches, 128] after the ReLU -> [patches, 128], computed in float32, under autocast too."""
         with torch.autocast(embeddings.device.type, enabled=False):
-            return (embeddings.float() - self.pca_means.flatten()) @ self.pca_eigen_vectors.T
+            return (embeddings.float() - self.pca_means) @ self.pca_eigen_vectors.T
 
     def quantise(self, components: Tensor) -> Tensor:
         """[patches, 128] -> [patches, 128], whole numbers: -2..2 becomes 0..255, what lies beyond the nearer end."""
@@ -121,9 +116,10 @@ class Vggish(MelPatchNetwork):
         self.output, self.dim, self.per_patch = output, DIM, 1
         if output == "fmap":
             self.dim, self.per_patch, self.hop_seconds = MAP_DIM, MAP_FRAMES, self.hop_seconds / MAP_FRAMES
-        self.body, self.provenance = load_network("vggish", VggishBody, checkpoint)
+        self.body, self.provenance = load_network("vggish", checkpoint, VggishBody)
         if output in ("pca", "quantised"):
-            self.pca, self.provenance["pca"] = load_pca("random" if checkpoint == "random" else pca)
+            pca = "random" if checkpoint == "random" else pca
+            self.pca, self.provenance["pca"] = load_network("vggish_pca", pca, VggishPca)
 
     def frames(self, samples: int) -> int:
         """Tokens that come out of a clip of `samples`."""
@@ -143,11 +139,3 @@ class Vggish(MelPatchNetwork):
 
     def _embed_all(self, clips: list[Tensor]) -> list[Tensor]:
         return [tokens.reshape(-1, self.dim) for tokens in super()._embed_all(clips)]
-
-
-def load_pca(checkpoint: str) -> tuple[VggishPca, dict[str, Any]]:
-    """The PCA of a file ("official", a path, or "random"), whose means are a row or a column, and its provenance."""
-    path = checkpoint_path("vggish_pca", checkpoint)
-    means = None if path is None else read_tensors(path).get("pca_means")
-    column = means is not None and means.ndim == 2
-    return load_network("vggish_pca", lambda: VggishPca(column), checkpoint)

@@ -127,11 +127,10 @@ class VggSound(Extractor):
     """A frozen ResNet18 of VGGSound. `checkpoint`: "official", a path, or "random".
 
     `output`: "frames", the last map averaged over frequency, one every 0.318 s (10 s: 32, 30 s: 95); "embedding", what
-    its pooling makes of the map, and "logits" of 309 classes (to which VGGSound's are numbered in the repository): one
-    frame for the clip. `clip_seconds`: 10, as the classifiers were trained, or 0, as `VggSoundSpectrogram` says; not
-    given, 0 for frames and 10 for the others.
+    its pooling makes of the map, and "logits" of its 309 classes: one frame for the clip. `clip_seconds`, 10 or 0, is
+    that of `VggSoundSpectrogram`; None: 0 for frames, and 10 for the others, as the classifiers heard clips.
 
-    Its state dict has the keys of the official file. Memory: an hour takes about 2.5 GB.
+    Its state dict has the keys of the official file. Memory: an hour takes about 1.6 GB beside the weights.
     """
 
     variant: ClassVar[str]

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from espret.audio.fused import folded
-from espret.audio.htk_mel import HOP, PATCH_SAMPLES, RATE, HtkLogMel, MelPatchNetwork, hop_frames, load_network
+from espret.audio.checkpoint import load_network
+from espret.audio.fused import run_fused
+from espret.audio.htk_mel import HOP, PATCH_SAMPLES, RATE, HtkLogMel, MelPatchNetwork, hop_frames
 from espret.audio.network import check_rate
 
 DIM, CLASSES = 1024, 521
@@ -54,26 +55,16 @@ class ConvNorm(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
+        padding = kernel // 2 if stride == 1 else 0  # where the stride is 2, it depends on the size
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(outputs, eps=1e-4, momentum=0.01)
         self.bn.weight.requires_grad_(False)  # the reference's batch norm does not scale
 
     def forward(self, x: Tensor) -> Tensor:
         """[batch, inputs, time, frequency] -> [batch, outputs, time / stride, frequency / stride], rounded up."""
-        conv, bn = self.conv, self.bn
-        (top, bottom), (left, right) = (_same(size, conv.kernel_size[0], conv.stride[0]) for size in x.shape[2:])
-        if (top, left) != (bottom, right):
-            x = F.pad(x, (left, right, top, bottom))
-            top = left = 0
-        if self.training:
-            return F.relu_(bn(F.conv2d(x, conv.weight, None, conv.stride, (top, left), groups=conv.groups)))
-        return F.relu_(F.conv2d(x, *folded(conv, bn), conv.stride, (top, left), groups=conv.groups))
-
-
-def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after an axis; the odd one is put after it."""
-    total = max(0, (-(-size // stride) - 1) * stride + kernel - size)
-    return total // 2, total - total // 2
+        if self.conv.stride[0] == 2:  # windows of 3: one zero after an even number, one on either side of an odd one
+            x = F.pad(x, (x.shape[3] % 2, 1, x.shape[2] % 2, 1))
+        return F.relu_(run_fused([self.conv, self.bn], x))
 
 
 def _layer(inputs: int, outputs: int, stride: int) -> nn.Sequential:
@@ -163,7 +154,7 @@ class Yamnet(MelPatchNetwork):
         rate, frames = check_rate("yamnet", sample_rate, RATE), hop_frames("yamnet", hop)
         super().__init__(YamnetLogMel(rate, hop), frames)
         self.output, self.dim = output, DIM if output == "embedding" else CLASSES
-        self.body, self.provenance = load_network("yamnet", YamnetBody, checkpoint)
+        self.body, self.provenance = load_network("yamnet", checkpoint, YamnetBody)
 
     def embed(self, patches: Tensor) -> Tensor:
         """[patches, 96, 64] -> [patches, 1024 or 521]."""

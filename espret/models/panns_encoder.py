@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from espret.audio.panns_logmel import MELS, RATE
-from espret.audio.panns_network import Cnn10Network, Cnn14Network, ResNet38Network
+from espret.audio.checkpoint import load_network
+from espret.audio.panns.body import Cnn10, Cnn14, Panns, ResNet38
+from espret.audio.panns.logmel import MELS
 from espret.errors import EspretError
 
-NETWORKS = {network.variant: network for network in (Cnn10Network, Cnn14Network, ResNet38Network)}
+BODIES: dict[str, type[Panns]] = {"cnn10": Cnn10, "cnn14": Cnn14, "resnet38": ResNet38}
 
 
 class PannsEncoder(nn.Module):
@@ -37,9 +39,7 @@ class PannsEncoder(nn.Module):
                 f"model.audio ({variant}): features have {dim} dimensions; expected the {MELS} bands of the front end "
                 "panns_logmel; mend: features.frontend: {type: panns_logmel}"
             )
-        network = NETWORKS[variant](RATE, checkpoint)
-        self.body, self.provenance = network.body, network.provenance
-        self.body.spec_augment = spec_augment
+        self.body, self.provenance = load_network(variant, checkpoint, partial(BODIES[variant], spec_augment))
         self.dim, self.output = self.body.dim, output
         # What is not asked here gets no gradients; distributed training would wait for them.
         self.body.fc_audioset.requires_grad_(False)

@@ -1,16 +1,17 @@
-"""PaSST as a trainable audio encoder of dumped spectrograms. The transformer is that of `espret.audio.passt_body`."""
+"""PaSST as a trainable audio encoder of dumped spectrograms. The transformer is that of `espret.audio.passt.body`."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from espret.audio.passt import load_passt
-from espret.audio.passt_body import WIDTH
-from espret.audio.passt_mel import BANDS, HOP, RATE, SILENCE, Masks, mask_stripes
+from espret.audio.checkpoint import load_network
+from espret.audio.passt.body import WIDTH, Passt
+from espret.audio.passt.mel import BANDS, HOP, RATE, SILENCE, Masks, mask_stripes
 from espret.errors import EspretError
 from espret.models.batch import length_mask
 
@@ -44,7 +45,8 @@ class PasstEncoder(nn.Module):
             raise EspretError(f"model.audio (passt): features of {dim} values; expected {BANDS}: frontend passt_mel")
         self.dim, self.output = WIDTH, output
         self.freqm, self.timem, self.masks = freqm, timem, masks
-        self.body, self.provenance = load_passt(variant, checkpoint, patchout_f, patchout_t, dropout)
+        make = partial(Passt, variant, patchout_f, patchout_t, dropout)
+        self.body, self.provenance = load_network(variant, checkpoint, make)
         self.body.head.requires_grad_(False)  # not asked here: distributed training would wait for their gradients
         self.body.head_dist.requires_grad_(False)
         self.segment = self.body.variant.seconds * RATE // HOP  # frames

@@ -40,10 +40,10 @@ from espret.errors import EspretError
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 WAVES = {
-    **SIZES, "conv_dim": [16] * 3, "conv_kernel": [10, 3, 2], "conv_stride": [5, 2, 2], "num_feat_extract_layers": 3,
+    **SIZES, "conv_dim": [16] * 3, "conv_kernel": [10, 4, 4], "conv_stride": [5, 4, 4], "num_feat_extract_layers": 3,
     "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, "vocab_size": 10,
 }  # fmt: skip
-FIELD, HOP = 10 + 2 * 5 + 1 * 10, 20  # samples that a frame of WAVES hears, and from one to the next
+FIELD, HOP = 10 + 3 * 5 + 3 * 20, 80  # samples that a frame of WAVES hears, and from one to the next
 SWIN = {
     "num_hidden_layers": 2, "hidden_size": 32, "patch_embeds_hidden_size": 16, "depths": [1, 1], "spec_size": 32,
     "num_attention_heads": [2, 2], "num_mel_bins": 8, "window_size": 4, "projection_dim": 12,
@@ -116,7 +116,7 @@ def noise(samples, seed=0):
 @torch.inference_mode()
 def test_clips_of_any_length_by_themselves_and_together(kind, output, folders):
     network = HuggingFaceAudio(RATES[kind], folders(kind), output=output).eval()
-    lengths = [1, 29, 31, 700, 12000, 16000, 16031, 50000]
+    lengths = [1, FIELD - 1, FIELD + HOP, 700, 16080, 33000]
     clips = [noise(length, length) for length in lengths]
     together = network.extract(clips)
     for clip, found in zip(clips, together):
@@ -288,6 +288,13 @@ def test_files_that_are_wrong(file, damage, folders, tmp_path):
         path.write_bytes(b"<!doctype html><html>" if damage == "page" else whole[: len(whole) // 2])
     with pytest.raises(EspretError, match="wrong: no "):
         HuggingFaceAudio(16000, str(folder))
+
+
+def test_what_is_no_audio_network(folders, tmp_path):
+    transformers.ViTModel(transformers.ViTConfig(**SIZES)).save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text('{"feature_extractor_type": "ViTFeatureExtractor"}')
+    with pytest.raises(EspretError, match="audio encoder"):
+        HuggingFaceAudio(16000, str(tmp_path))
 
 
 def test_missing_tensors_are_named(folders, tmp_path):

@@ -8,8 +8,8 @@ from filled import SOURCES, golden, layout, tensors, wave
 from torch.nn.functional import pad
 
 from espret.audio import htk_mel, vggish
-from espret.audio.htk_mel import htk_bands
-from espret.audio.vggish import Vggish, VggishBody, VggishLogMel, VggishPca, load_pca
+from espret.audio.checkpoint import load_checkpoint
+from espret.audio.vggish import Vggish, VggishBody, VggishLogMel, VggishPca
 from espret.errors import EspretError
 
 PATCH = 15600  # samples that a patch hears
@@ -23,7 +23,6 @@ def networks():
         made = {"vggish": VggishBody().eval(), "vggish_pca": VggishPca().eval()}
     for name, network in made.items():
         network.load_state_dict(tensors(name), assign=True)
-    made["vggish"].to(memory_format=torch.channels_last)
     return made
 
 
@@ -32,18 +31,14 @@ def make(networks, monkeypatch):
     """A function that makes a Vggish with made-up weights."""
     loaded = []
 
-    def load(name):
-        def loader(*options):
-            loaded.append((name, options[-1]))
-            return networks[name], {"checkpoint": options[-1]}
-
-        return loader
+    def load(name, option, _):
+        loaded.append((name, option))
+        return networks[name], {"checkpoint": option}
 
     def made(**options):
         return Vggish(16000, **options).eval()
 
-    monkeypatch.setattr(vggish, "load_network", load("vggish"))
-    monkeypatch.setattr(vggish, "load_pca", load("vggish_pca"))
+    monkeypatch.setattr(vggish, "load_network", load)
     made.loaded = loaded
     return made
 
@@ -68,7 +63,7 @@ def test_spectrogram_of_the_reference(source, make):
         samples = reference.wave(case)[None]
         patches = make().patches(samples)[0]
         reference.check({"logmel": VggishLogMel(16000)(samples)[0], "patches": patches}, case)
-    reference.check({"mel_matrix": htk_bands()})
+    reference.check({"mel_matrix": VggishLogMel(16000).bands})
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -99,23 +94,18 @@ def test_codes_are_whole_and_end_at_0_and_255():
     assert VggishPca().quantise(components).tolist() == [[0, 0, 0, 128, 129, 255, 255]]
 
 
-@pytest.mark.parametrize("shape", [(128,), (128, 1)])
-@torch.inference_mode()
-def test_means_in_a_row_or_a_column(shape, tmp_path, networks):
-    path = tmp_path / "a 'pca'.pth"
-    given = tensors("vggish_pca")
-    torch.save(given | {"pca_means": given["pca_means"].double().reshape(shape)}, path)
-    found, provenance = load_pca(str(path))
-    assert provenance["checkpoint"] == "a 'pca'.pth"
-    embeddings = torch.rand(3, 128)
-    torch.testing.assert_close(found(embeddings), networks["vggish_pca"](embeddings))
-
-
 @torch.inference_mode()
 def test_random_weights_have_no_pca():
-    found, provenance = load_pca("random")
-    assert torch.equal(found(torch.ones(2, 128)), torch.ones(2, 128))
-    assert provenance == {"checkpoint": "random"}
+    torch.testing.assert_close(VggishPca()(torch.ones(2, 128)), torch.ones(2, 128))
+
+
+@pytest.mark.parametrize("shape", [(128,), (128, 1)])
+def test_means_of_a_file_in_a_row_or_a_column(shape, tmp_path):
+    stored = tensors("vggish_pca")
+    torch.save(stored | {"pca_means": stored["pca_means"].double().reshape(shape)}, tmp_path / "a 'pca'.pth")
+    pca = VggishPca()
+    load_checkpoint(pca, tmp_path / "a 'pca'.pth")
+    assert torch.equal(pca.pca_means, stored["pca_means"])
 
 
 @pytest.mark.parametrize(

@@ -3,27 +3,20 @@
 import pytest
 import torch
 
-from espret.audio.passt import PasstS
-from espret.audio.passt_body import VARIANTS, Variant
-from espret.audio.passt_mel import SILENCE, PasstMel
+from espret.audio.passt.body import VARIANTS, Variant
+from espret.audio.passt.mel import SILENCE, PasstMel
+from espret.audio.passt.network import PasstS
 from espret.errors import EspretError
 from espret.models.passt_encoder import PasstEncoder
 
 FRAMES, COLUMNS = 100, 6  # of a segment
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     monkeypatch.setitem(VARIANTS, "passt_s", Variant(stride=16, positions=COLUMNS, depth=1, seconds=1))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small networks wait for their threads longer than they compute where other tests run beside."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def encoder(**options):

@@ -1,23 +1,18 @@
-"""COALA: embeddings of 2.2 s chunks by the audio encoder of a network that learnt to align sounds with their tags.
-
-Favory et al., "COALA: Co-aligned autoencoders for learning semantically enriched audio representations", 2020; code and
-weights github.com/xavierfav/coala (MIT). The constants of its scaler are in `espret.audio.coala_scaler`; reading the
-files of weights lives in `espret.audio.checkpoint`.
-"""
+"""COALA's front end, its networks, and both together: embeddings of 2.2 s chunks by an audio encoder."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from espret.audio.checkpoint import checkpoint_path, load_checkpoint
-from espret.audio.coala_scaler import MIN, SCALE
+from espret.audio.checkpoint import load_network
+from espret.audio.coala.scaler import MIN, SCALE
 from espret.audio.fused import run_fused
+from espret.audio.mel import slaney_bands
 from espret.audio.network import Extractor, check_rate
-from espret.audio.panns_logmel import slaney_bands
 from espret.audio.patches import PatchExtractor
 from espret.errors import EspretError
 
@@ -42,7 +37,7 @@ class CoalaLogMel(Extractor):
     def __init__(self, sample_rate: int, noise: bool = False) -> None:
         super().__init__()
         self.sample_rate, self.dim, self.hop_seconds = check_rate("coala", sample_rate, RATE), BANDS, HOP / RATE
-        bands = torch.from_numpy(slaney_bands(RATE, FFT, BANDS, 0.0, RATE / 2)).float()
+        bands = slaney_bands(RATE, FFT, BANDS, 0, RATE / 2).float()
         hiss = NOISE * torch.rand(SHORT, generator=torch.Generator().manual_seed(0)) if noise else torch.zeros(1)
         for name, buffer in (("bands", bands), ("hiss", hiss), ("hann", torch.hann_window(FFT, periodic=True))):
             self.register_buffer(name, buffer, persistent=False)
@@ -128,8 +123,8 @@ class Coala(PatchExtractor):
     take 0.15 GB; beside these, an hour takes 0.7 GB for its samples and a padded copy, and 60 MB for its spectrogram.
     """
 
-    name: ClassVar[str]  # of the checkpoint
-    make: ClassVar[type[CoalaDualBody] | type[CoalaCnnBody]] = CoalaDualBody
+    variant: ClassVar[str]
+    body_type: ClassVar[type[CoalaDualBody] | type[CoalaCnnBody]] = CoalaDualBody
     at_a_time = 64
 
     def __init__(
@@ -142,23 +137,21 @@ class Coala(PatchExtractor):
     ) -> None:
         super().__init__()
         if hop < 1:
-            raise EspretError(f"front end {self.name}: hop is {hop}; expected frames between chunks, such as 96 or 48")
-        self.logmel, self.hop, self.output = CoalaLogMel(sample_rate, noise), hop, output
+            raise EspretError(
+                f"front end {self.variant}: hop is {hop}; expected frames between chunks, such as 96 or 48"
+            )
+        self.front, self.hop, self.output = CoalaLogMel(sample_rate, noise), hop, output
         self.sample_rate, self.hop_seconds = sample_rate, hop * HOP / RATE
-        self.dim = TAGS if output == "head" and self.make is CoalaCnnBody else DIM
-        path = checkpoint_path(self.name, checkpoint)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            self.body = self.make()
-        self.provenance: dict[str, Any] = {"checkpoint": "random"} if path is None else load_checkpoint(self.body, path)
+        self.dim = TAGS if output == "head" and self.body_type is CoalaCnnBody else DIM
+        self.body, self.provenance = load_network(self.variant, checkpoint, self.body_type)
 
     def frames(self, samples: int) -> int:
         """Chunks that are made of a clip of `samples`."""
-        return 1 + (self.logmel.frames(samples) - CHUNK) // self.hop
+        return 1 + (self.front.frames(samples) - CHUNK) // self.hop
 
     def patches(self, samples: Tensor) -> Tensor:
         """[batch, samples] -> log-mel [batch, chunks, 96 mel, 96 frames]."""
-        return self.logmel(samples).unfold(1, CHUNK, self.hop)
+        return self.front(samples).unfold(1, CHUNK, self.hop)
 
     def embed(self, patches: Tensor) -> Tensor:
         """Log-mel [chunks, 96 mel, 96 frames] -> [chunks, dim] float32."""
@@ -169,16 +162,16 @@ class Coala(PatchExtractor):
 class CoalaDualAeC(Coala):
     """The encoder that was aligned with tags while decoders restored spectrograms and tags; head: what is aligned."""
 
-    name = "coala_dual_ae_c"
+    variant = "coala_dual_ae_c"
 
 
 class CoalaDualEC(Coala):
     """The encoder that was aligned with tags, without decoders; head: what is aligned."""
 
-    name = "coala_dual_e_c"
+    variant = "coala_dual_e_c"
 
 
 class CoalaCnn(Coala):
     """The baseline, which was trained to tag; head: probabilities of 1000 tags."""
 
-    name, make = "coala_cnn", CoalaCnnBody
+    variant, body_type = "coala_cnn", CoalaCnnBody

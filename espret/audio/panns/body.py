@@ -1,8 +1,4 @@
-"""PANNs (Kong et al., 2020): the bodies of CNN10, CNN14 and ResNet38, log-mel spectrograms to feature maps.
-
-Source: https://github.com/qiuqiangkong/audioset_tagging_cnn. Their front end lives in `espret.audio.panns_logmel`, both
-together as frozen networks in `espret.audio.panns_network`, as trained encoders in `espret.models.panns_encoder`.
-"""
+"""The bodies of PANNs' CNN10, CNN14 and ResNet38: log-mel spectrograms to feature maps."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from espret.audio.panns_logmel import MELS, SILENCE
+from espret.audio.panns.logmel import MELS, SILENCE, constants
 from espret.models.batch import length_mask
 from espret.training.augment import stripes
 
@@ -27,6 +23,8 @@ class Panns(nn.Module):
     `dim` channels come out of the last block, a frame for every `pooling` frames of the spectrogram, in `bins` rows of
     frequency. A frame that comes out depends on no more than `reach` frames of the spectrogram on either side.
 
+    The state dict has the keys of the official file, some of them constants of the front end, of no use to the body.
+
     In training, two stripes of up to 63 frames and two of up to 7 bands are set to zero after the norm (where
     `spec_augment`), and dropout is 0.2 after each block, 0.1 within residual blocks, 0.5 before `fc1`.
     """
@@ -39,6 +37,8 @@ class Panns(nn.Module):
         super().__init__()
         self.spec_augment = spec_augment
         self.bins = MELS // self.pooling
+        for name, constant in constants().items():
+            self.add_module(name, constant)
         self.bn0 = nn.BatchNorm2d(MELS)
         self._add_blocks()
         self.fc1 = nn.Linear(self.dim, self.dim)

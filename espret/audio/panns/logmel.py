@@ -1,4 +1,4 @@
-"""The log-mel front end of PANNs (Kong et al., 2020), in decibels. The networks behind it live in `espret.audio.panns`.
+"""The log-mel front end of PANNs, in decibels.
 
 It is the `Spectrogram` and `LogmelFilterBank` of torchlibrosa 0.1.0 with the options of audioset_tagging_cnn, computed
 by FFT instead of convolution.
@@ -6,13 +6,11 @@ by FFT instead of convolution.
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from espret.audio.mel import slaney_bands
 from espret.audio.network import Extractor, check_rate
 
 RATE, WINDOW, HOP, MELS = 32000, 1024, 320, 64
@@ -29,9 +27,6 @@ class PannsLogMel(Extractor):
     Periodic Hann windows of 1024 samples every 320 (10 ms), centred on multiples of 320, the clip reflected at its
     ends; 64 Slaney bands (bands of equal area) between 50 and 14000 Hz. A clip of n samples has 1 + n // 320 frames;
     one of up to 512 samples, too short to be reflected, is continued with zeros to 513.
-
-    Its state dict has the names that the official checkpoints give to its constants. The mel bands in it are used; the
-    kernels of the Fourier transform are there for those files' sake only.
     """
 
     dim = MELS
@@ -40,11 +35,9 @@ class PannsLogMel(Extractor):
     def __init__(self, sample_rate: int) -> None:
         super().__init__()
         self.sample_rate = check_rate("panns_logmel", sample_rate, RATE)
-        kernels = zip(("conv_real", "conv_imag"), _fourier_kernels())
-        stft = nn.ModuleDict({name: _Constant("weight", kernel) for name, kernel in kernels})
-        self.spectrogram_extractor = nn.ModuleDict({"stft": stft})
-        self.logmel_extractor = _Constant("melW", slaney_bands(RATE, WINDOW, MELS, FMIN, FMAX))
+        self.register_buffer("bands", _mel_bands(), persistent=False)
         self.register_buffer("hann", torch.hann_window(WINDOW, periodic=True), persistent=False)
+        self.bands: Tensor
         self.hann: Tensor
 
     def frames(self, samples: int) -> int:
@@ -67,42 +60,33 @@ class PannsLogMel(Extractor):
         stretch = samples[:, first * HOP : (last - 1) * HOP + WINDOW]
         spectra = torch.stft(stretch, WINDOW, HOP, window=self.hann, center=False, return_complex=True)
         power = spectra.real.square() + spectra.imag.square()
-        bands = power.transpose(1, 2) @ self.logmel_extractor.get_buffer("melW")
-        return bands.clamp_(min=POWER_FLOOR).log10_().mul_(10)
+        return (power.transpose(1, 2) @ self.bands).clamp_(min=POWER_FLOOR).log10_().mul_(10)
+
+
+def constants() -> dict[str, nn.Module]:
+    """What official files hold of the front end, by name: mel bands, and kernels of the Fourier transform.
+
+    Frozen networks take the bands; the kernels, [513, 1, 1024] each, are there for those files' sake only.
+    """
+    time = torch.arange(WINDOW, dtype=torch.float64)
+    turns = torch.outer(time[: WINDOW // 2 + 1], time) % WINDOW / WINDOW
+    hann = 0.5 - 0.5 * torch.cos(2 * torch.pi * time / WINDOW)
+    kernels = {"conv_real": torch.cos(2 * torch.pi * turns), "conv_imag": -torch.sin(2 * torch.pi * turns)}
+    stft = {name: _Constant("weight", (hann * kernel)[:, None].float()) for name, kernel in kernels.items()}
+    return {
+        "spectrogram_extractor": nn.ModuleDict({"stft": nn.ModuleDict(stft)}),
+        "logmel_extractor": _Constant("melW", _mel_bands()),
+    }
 
 
 class _Constant(nn.Module):
-    """A tensor of the checkpoints that is not trained."""
+    """A tensor that is not trained."""
 
-    def __init__(self, name: str, value: np.ndarray) -> None:
+    def __init__(self, name: str, value: Tensor) -> None:
         super().__init__()
-        self.register_buffer(name, torch.from_numpy(value.astype(np.float32)))
+        self.register_buffer(name, value)
 
 
-def _fourier_kernels() -> tuple[np.ndarray, np.ndarray]:
-    """[513, 1, 1024] each: cos(2 pi k n / 1024) and -sin(2 pi k n / 1024), times the window."""
-    time = np.arange(WINDOW)
-    turns = np.outer(np.arange(WINDOW // 2 + 1), time) % WINDOW / WINDOW
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * time / WINDOW)
-    return (np.cos(2 * np.pi * turns) * hann)[:, None], (-np.sin(2 * np.pi * turns) * hann)[:, None]
-
-
-def slaney_bands(rate: int, window: int, bands: int, fmin: float, fmax: float) -> np.ndarray:
-    """Triangles of equal area over the lines of a spectrum, [window // 2 + 1, bands] float64, as librosa makes them.
-
-    In double precision: torchaudio's, in single precision, are off by up to 2e-3 of themselves where they are small.
-    """
-    edges = _hertz(np.linspace(_mel(fmin), _mel(fmax), bands + 2))
-    lines = np.arange(window // 2 + 1)[:, None] * rate / window
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    rising, falling = (lines - low) / (centre - low), (high - lines) / (high - centre)
-    return np.maximum(0, np.minimum(rising, falling)) * (2 / (high - low))
-
-
-# Slaney's scale: 200/3 Hz a mel up to 1 kHz (15 mel), above it 27 mel for a factor of 6.4.
-def _mel(hertz: float) -> float:
-    return 3 * hertz / 200 if hertz < 1000 else 15 + 27 * math.log(hertz / 1000) / math.log(6.4)
-
-
-def _hertz(mels: np.ndarray) -> np.ndarray:
-    return np.where(mels < 15, 200 * mels / 3, 1000 * 6.4 ** ((mels - 15) / 27))
+def _mel_bands() -> Tensor:
+    """[513, 64] float32: weights of the spectrum's lines."""
+    return slaney_bands(RATE, WINDOW, MELS, FMIN, FMAX).float()

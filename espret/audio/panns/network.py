@@ -1,19 +1,16 @@
-"""PANNs as frozen networks: waveforms at 32 kHz to frames, maps, an embedding or the classes of AudioSet.
-
-A network is the front end of `espret.audio.panns_logmel` and a body of `espret.audio.panns`.
-"""
+"""PANNs as frozen networks: waveforms at 32 kHz to frames, maps, an embedding or the classes of AudioSet."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from espret.audio.checkpoint import load_network
 from espret.audio.network import Extractor, check_rate
-from espret.audio.panns import CLASSES, Cnn10, Cnn14, Panns, ResNet38
-from espret.audio.panns_logmel import HOP, RATE, PannsLogMel
+from espret.audio.panns.body import CLASSES, Cnn10, Cnn14, Panns, ResNet38
+from espret.audio.panns.logmel import HOP, RATE, PannsLogMel
 
 
 class PannsNetwork(Extractor):
@@ -25,8 +22,6 @@ class PannsNetwork(Extractor):
 
     A clip shorter than one frame needs (0.31 s; CNN10: 0.15 s) is continued with zeros; the reference fails on it.
     Long recordings are computed in stretches: an hour takes about 1 GB beside the samples and the weights.
-
-    The state dict has the keys of the official file, front end and body together.
     """
 
     variant: ClassVar[str]
@@ -40,18 +35,14 @@ class PannsNetwork(Extractor):
     ) -> None:
         super().__init__()
         self.sample_rate = check_rate(self.variant, sample_rate, RATE)
-        self.register_state_dict_post_hook(_to_official)
-        self.register_load_state_dict_pre_hook(_from_official)
-        _, self.provenance = load_network(self.variant, checkpoint, self._build)
+        self.front = PannsLogMel(RATE)
+        self.body, self.provenance = load_network(self.variant, checkpoint, self.body_type)
+        self.front.bands = self.body.get_buffer("logmel_extractor.melW")
         self.output = output
         channels = self.body.dim
         self.dim = {"map": channels * self.body.bins, "clipwise": CLASSES}.get(output, channels)
         self.hop_seconds = self.body.pooling * HOP / RATE if output in ("frames", "map") else 0.0
         self.shortest = (self.body.pooling - 1) * HOP  # samples
-
-    def _build(self) -> PannsNetwork:
-        self.front, self.body = PannsLogMel(RATE), self.body_type()
-        return self
 
     def frames(self, samples: int) -> int:
         """Frames that come out of a clip of `samples`."""
@@ -89,18 +80,3 @@ class ResNet38Network(PannsNetwork):
     """ResNet38 and its front end."""
 
     variant, body_type = "resnet38", ResNet38
-
-
-def _to_official(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Take the names of the two parts out of the keys of a state dict, which official files do not have."""
-    for part in ("front.", "body."):
-        for key in [key for key in state if key.startswith(prefix + part)]:
-            state[prefix + key.removeprefix(prefix + part)] = state.pop(key)
-
-
-def _from_official(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Put them back."""
-    for part in ("front", "body"):
-        for key in module.get_submodule(part).state_dict():
-            if prefix + key in state:
-                state[f"{prefix}{part}.{key}"] = state.pop(prefix + key)

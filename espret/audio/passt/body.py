@@ -1,9 +1,4 @@
-"""The body of PaSST, the patchout spectrogram transformer: log-mel spectrograms of up to a segment to tokens.
-
-From Koutini et al., 2022, "Efficient training of audio transformers with Patchout" (arXiv 2110.05069) and the
-repository kkoutini/passt_hear21. The front end lives in `espret.audio.passt_mel`, the frozen network in
-`espret.audio.passt`, the trainable encoder in `espret.models.passt_encoder`.
-"""
+"""The body of PaSST, the patchout spectrogram transformer: log-mel spectrograms of up to a segment to tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from espret.audio.passt_mel import BANDS
+from espret.audio.passt.mel import BANDS
 from espret.errors import EspretError
 
 WIDTH, HEADS, PATCH, CLASSES = 768, 12, 16, 527

@@ -1,8 +1,4 @@
-"""The front end of PaSST: a log-mel spectrogram in Kaldi's mel bands, and the masks it is trained with.
-
-From Koutini et al., 2022, "Efficient training of audio transformers with Patchout", and the repository
-kkoutini/passt_hear21. The network that hears it lives in `espret.audio.passt`.
-"""
+"""The front end of PaSST: a log-mel spectrogram in Kaldi's mel bands, and the masks it is trained with."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from espret.audio.mel import htk_bands
 from espret.audio.network import Extractor, check_rate
 from espret.errors import EspretError
 
@@ -89,25 +86,16 @@ class PasstMel(Extractor):
         stretch = samples[:, first * HOP : (last - 1) * HOP + FFT]
         spectra = torch.stft(stretch, FFT, HOP, window=self.hann, center=False, return_complex=True)
         power = spectra.real.square() + spectra.imag.square()
-        return (power.transpose(1, 2) @ bank.T).add_(FLOOR).log_().add_(4.5).div_(5)
+        return (power.transpose(1, 2) @ bank).add_(FLOOR).log_().add_(4.5).div_(5)
 
     def _drawn_bank(self) -> Tensor:
         low, high = int(torch.randint(10, ())), int(torch.randint(2000, ()))
         return mel_bank(FMIN + low, FMAX + 1000 - high).to(self.bank)
 
 
-def mel_bank(low: float, high: float, bands: int = BANDS, size: int = FFT, rate: int = RATE) -> Tensor:
-    """Kaldi's mel bands [bands, size // 2 + 1] from `low` to `high` Hz, for the lines of a transform of `size` samples.
-
-    Triangles of height 1 on the mel scale 1127 ln(1 + f / 700), where their sides are straight. The line at half the
-    rate has no weight (Kaldi leaves it out).
-    """
-    lines = 1127 * torch.log1p(torch.arange(size // 2, dtype=torch.float64) * (rate / size) / 700)
-    ends = [1127 * math.log1p(hertz / 700) for hertz in (low, high)]
-    width = (ends[1] - ends[0]) / (bands + 1)  # from a centre to the next
-    centres = ends[0] + width * torch.arange(1, bands + 1, dtype=torch.float64)
-    bank = (1 - (lines - centres[:, None]).abs() / width).clamp(min=0)
-    return pad(bank, (0, 1)).float()
+def mel_bank(low: float, high: float) -> Tensor:
+    """Kaldi's mel bands [513, 128] from `low` to `high` Hz, at most half the rate, whose line it leaves out."""
+    return htk_bands(RATE, FFT, BANDS, low, high).float()
 
 
 def mask_stripes(mel: Tensor, freqm: int, timem: int, masks: Masks = "clip") -> Tensor:

@@ -1,36 +1,25 @@
 """PaSST as a frozen network: waveforms in segments of 10 or 20 seconds to vectors, tokens or classes.
 
-Segments are those of Primus et al., 2023 (OptimusPrimus/dcase2023_task6b). The front end lives in
-`espret.audio.passt_mel`, the transformer in `espret.audio.passt_body`.
+Segments are those of Primus et al., 2023 (OptimusPrimus/dcase2023_task6b).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from espret.audio.checkpoint import checkpoint_path, load_checkpoint
+from espret.audio.checkpoint import load_network
 from espret.audio.network import Extractor
-from espret.audio.passt_body import CLASSES, PATCH, WIDTH, Passt
-from espret.audio.passt_mel import HOP, RATE, PasstMel
+from espret.audio.passt.body import CLASSES, PATCH, WIDTH, Passt
+from espret.audio.passt.mel import HOP, RATE, PasstMel
 
 AT_A_TIME = {"cpu": 8, "cuda": 64}  # segments in the network at a time: bounds memory, to about 0.5 and 4 GB
-
-
-def load_passt(
-    variant: str, checkpoint: str, patchout_f: int = 0, patchout_t: int = 0, dropout: float = 0.0
-) -> tuple[Passt, dict[str, Any]]:
-    """A transformer with the weights that `checkpoint` says ("official", a path, or "random"), and their provenance."""
-    path = checkpoint_path(variant, checkpoint)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        body = Passt(variant, patchout_f, patchout_t, dropout)
-    return body, {"checkpoint": "random"} if path is None else load_checkpoint(body, path)
 
 
 class PasstNetwork(Extractor):
@@ -55,8 +44,8 @@ class PasstNetwork(Extractor):
         pad: bool = True,
     ) -> None:
         super().__init__()
-        self.mel = PasstMel(sample_rate)
-        self.body, self.provenance = load_passt(self.variant, checkpoint)
+        self.front = PasstMel(sample_rate)
+        self.body, self.provenance = load_network(self.variant, checkpoint, partial(Passt, self.variant))
         self.sample_rate, self.output, self.weighted, self.pad = sample_rate, output, weighted, pad
         size = self.body.variant
         self.segment = size.seconds * RATE
@@ -71,7 +60,7 @@ class PasstNetwork(Extractor):
         return whole + bool(rest) if self.output == "segments" else 1
 
     def _columns(self, samples: int) -> int:
-        return max(1, self.body.variant.columns(self.mel.frames(samples)))
+        return max(1, self.body.variant.columns(self.front.frames(samples)))
 
     def forward(self, samples: Tensor) -> Tensor:
         """[batch, samples] -> [batch, frames, dim]."""
@@ -102,7 +91,7 @@ class PasstNetwork(Extractor):
 
     def _output(self, segments: Tensor) -> Tensor:
         """[batch, samples] -> [batch, frames, dim]."""
-        mel = self.mel(segments)
+        mel = self.front(segments)
         if self.output == "frames":
             return self.body(mel).patches.mean(1)
         embedding = self.body.embedding(mel)
