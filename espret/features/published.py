@@ -2,7 +2,8 @@
 
 Read key by key, so that of a file of gigabytes one clip is in memory at a time (a pickle has to be read whole). What
 the keys stand for and what the arrays must be is the importer's (`importer`). None of these formats is trusted: no
-object is unpickled but by espret.data.pickles, no link to another file is followed, no key may ask for more than LARGEST bytes.
+object is unpickled but by espret.data.pickles, no link to another file is followed, no key may ask for more than
+LARGEST bytes.
 HDF5's library itself is not proof against a file made to harm it: take HDF5 only from those whom you trust.
 
 Hickle keeps a dict in HDF5 in three ways: up to version 3 as data_0/'key'/data_0, in version 4 as data/'key'/data (the
