@@ -8,8 +8,6 @@ from filled import fill
 from espret.audio.panns import body as panns_body
 from espret.audio.panns.body import Cnn10, Cnn14, ResidualBlock, ResNet38
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 class TinyCnn10(Cnn10):
     widths, dim = (3, 4, 5, 6), 6

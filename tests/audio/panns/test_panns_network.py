@@ -17,8 +17,6 @@ CONSTANTS = 2 * 513 * 1024 + 513 * 64  # which the official files count as param
 NETWORKS = {kind.variant: kind for kind in (Cnn10Network, Cnn14Network, ResNet38Network)}
 BODIES = {name: kind.body_type for name, kind in NETWORKS.items()}
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @functools.cache
 def filled(variant):

@@ -18,8 +18,6 @@ SEGMENT = 32000  # samples
 COLUMNS = 6  # of a segment
 LENGTHS = [SEGMENT, 2 * SEGMENT + 9600, 1, SEGMENT + 1, 9600]
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def weights():
