@@ -6,13 +6,14 @@ Sources: Chen et al., "VGGSound: a large-scale audio-visual dataset", ICASSP 202
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from functools import partial
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from espret.audio.checkpoint import checkpoint_path, load_checkpoint
+from espret.audio.checkpoint import load_network
 from espret.audio.fused import run_fused
 from espret.audio.network import Extractor, check_rate
 from espret.audio.vggsound_spectrogram import HOP, RATE, VggSoundSpectrogram
@@ -123,6 +124,14 @@ class VggSoundResNet(nn.Module):
         return scores
 
 
+class VggSoundBody(nn.Module):
+    """The network as the official files have it, where every key begins with `audnet.`."""
+
+    def __init__(self, pooling: Pooling) -> None:
+        super().__init__()
+        self.audnet = VggSoundResNet(pooling)
+
+
 class VggSound(Extractor):
     """A frozen ResNet18 of VGGSound. `checkpoint`: "official", a path, or "random".
 
@@ -145,14 +154,10 @@ class VggSound(Extractor):
     ) -> None:
         super().__init__()
         self.sample_rate = check_rate(self.variant, sample_rate, RATE)
-        path = checkpoint_path(self.variant, checkpoint)
         if clip_seconds is None:
             clip_seconds = 0 if output == "frames" else 10
         self.front = VggSoundSpectrogram(RATE, clip_seconds)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            self.audnet = VggSoundResNet(self.pooling)
-        self.provenance: dict[str, Any] = {"checkpoint": "random"} if path is None else load_checkpoint(self, path)
+        self.body, self.provenance = load_network(self.variant, checkpoint, partial(VggSoundBody, self.pooling))
         self.output = output
         pooled = DIM if self.pooling == "average" else CLUSTERS * DIM
         self.dim = {"frames": DIM, "embedding": pooled, "logits": CLASSES}[output]
@@ -164,11 +169,11 @@ class VggSound(Extractor):
 
     def forward(self, samples: Tensor) -> Tensor:
         """[batch, samples] float32, about -1..1 -> [batch, frames, dim] float32."""
-        fmap = self.audnet(self.front(samples))
+        fmap = self.body.audnet(self.front(samples))
         if self.output == "frames":
-            return self.audnet.frames(fmap).float()
-        embedding = self.audnet.embedding(fmap)
-        found = embedding if self.output == "embedding" else self.audnet.logits(embedding)
+            return self.body.audnet.frames(fmap).float()
+        embedding = self.body.audnet.embedding(fmap)
+        found = embedding if self.output == "embedding" else self.body.audnet.logits(embedding)
         return found[:, None].float()
 
 

@@ -95,8 +95,7 @@ def _about(features: Features, frontend: Extractor) -> dict[str, Any]:
             f"features.dtype: flac, which stores sound, with front end '{about['frontend']}'; "
             "expected float32 or float16, or frontend: {type: waveform}"
         )
-    provenance = getattr(frontend, "provenance", None)  # of networks: where their weights come from
-    return about | ({"weights": provenance} if provenance else {})
+    return about | ({"weights": frontend.provenance} if frontend.provenance else {})
 
 
 def _options(frontend: object, component: Component) -> dict[str, Any]:

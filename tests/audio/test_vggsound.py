@@ -19,7 +19,9 @@ KINDS = {"vggsound_h": VggSoundH, "vggsound_i": VggSoundI}
 @functools.cache
 def filled(name):
     """A network with made-up weights that hears 10 s."""
-    return fill(KINDS[name](RATE, "random", clip_seconds=10))
+    network = KINDS[name](RATE, "random", clip_seconds=10)
+    fill(network.body)
+    return network
 
 
 def expected(samples, repeats=10, longest=10 * RATE):
@@ -42,7 +44,7 @@ def watched(network, samples):
     seen = {}
 
     def keep(layer):
-        return getattr(network.audnet, layer).register_forward_hook(
+        return getattr(network.body.audnet, layer).register_forward_hook(
             lambda module, inputs, found: seen.update({layer: found[0].clone()})  # changed in place later
         )
 
@@ -51,8 +53,8 @@ def watched(network, samples):
     for hook in hooks:
         hook.remove()
     fmap = seen.pop("layer4")
-    embedding = network.audnet.embedding(fmap[None])
-    logits = network.audnet.logits(embedding)[0]
+    embedding = network.body.audnet.embedding(fmap[None])
+    logits = network.body.audnet.logits(embedding)[0]
     return seen | {"fmap": fmap, "frames": frames.T, "embedding": embedding[0], "logits": logits}
 
 
@@ -69,7 +71,7 @@ def test_network_is_that_of_the_reference(name, source):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_state_dict_has_the_official_keys(name):
-    assert {key: tuple(value.shape) for key, value in filled(name).state_dict().items()} == layout(name)
+    assert {key: tuple(value.shape) for key, value in filled(name).body.state_dict().items()} == layout(name)
 
 
 @pytest.mark.parametrize("samples", [52, 500, 3333, 159999, 200000])
@@ -146,7 +148,7 @@ def test_tokens_of_a_clip(seconds, frames):
 @pytest.mark.parametrize("count", [289, 320, 321, 449])
 @torch.inference_mode()
 def test_network_in_stretches_is_the_same(count, monkeypatch):
-    network = filled("vggsound_h").audnet
+    network = filled("vggsound_h").body.audnet
     spectrogram = torch.randn(1, count, 17, generator=torch.Generator().manual_seed(count))
     whole = network(spectrogram)
     monkeypatch.setattr(vggsound, "STRETCH", 64)
@@ -164,14 +166,14 @@ def test_network_in_stretches_is_the_same(count, monkeypatch):
 @torch.inference_mode()
 def test_one_frame_for_a_clip_is_of_its_first_ten_seconds(name, output, dim):
     network = KINDS[name](RATE, "random", output)
-    network.load_state_dict(filled(name).state_dict())
+    network.body.load_state_dict(filled(name).body.state_dict())
     network.eval()
     clip = wave(5, 800, RATE)
     (found,) = network.extract([clip])
     assert found.shape == (network.frames(800), network.dim) == (1, dim)
-    fmap = filled(name).audnet(filled(name).front(clip[None]))
-    embedding = filled(name).audnet.embedding(fmap)
-    torch.testing.assert_close(found, embedding if output == "embedding" else network.audnet.logits(embedding))
+    fmap = filled(name).body.audnet(filled(name).front(clip[None]))
+    embedding = filled(name).body.audnet.embedding(fmap)
+    torch.testing.assert_close(found, embedding if output == "embedding" else network.body.audnet.logits(embedding))
     assert network.front.clip_seconds == 10 and network.hop_seconds == 0
 
 
@@ -186,10 +188,10 @@ def test_random_weights_are_always_the_same_and_said_so():
 
 def test_official_file_is_loaded(tmp_path):
     path = tmp_path / "a 'checkpoint'.pth.tar"
-    torch.save({"model_state_dict": filled("vggsound_h").state_dict(), "epoch": 1}, path)
+    torch.save({"model_state_dict": filled("vggsound_h").body.state_dict(), "epoch": 1}, path)
     network = VggSoundH(RATE, str(path))
     assert network.provenance["checkpoint"] == path.name
-    assert torch.equal(network.audnet.fc.weight, filled("vggsound_h").audnet.fc.weight)
+    assert torch.equal(network.body.audnet.fc.weight, filled("vggsound_h").body.audnet.fc.weight)
     with pytest.raises(EspretError, match="avgpool"):
         VggSoundI(RATE, str(path))
 

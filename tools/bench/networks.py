@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib
 import importlib.util
 import sys
 import tempfile
 import types
-import warnings
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -103,7 +103,8 @@ def passt(arch: str, stride: int) -> Peer:
     front = AugmentMelSTFT(fmin_aug_range=10, fmax_aug_range=2000, fmax=15000).eval()
 
     def run(waves: Tensor) -> Tensor:
-        _, features = network(front.to(waves.device)(waves)[:, None])
+        with redirect_stdout(None):  # it tells all its shapes
+            _, features = network(front.to(waves.device)(waves)[:, None])
         return features
 
     return Peer("hear21passt", network, run)
@@ -197,7 +198,6 @@ def main() -> None:
     parser = turns.parser(__doc__, NETWORKS)
     parser.add_argument("--bfloat16", action="store_true", help="all of them under autocast, too")
     options = parser.parse_args()
-    warnings.simplefilter("ignore")  # of peers written for older versions of torch
     turns.prepare(options)
     absent: dict[str, str] = {}
     slower = [line for name in turns.chosen(options, list(NETWORKS)) for line in bench(name, options, absent)]

@@ -12,6 +12,7 @@ import math
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 SECONDS = 10
-LIMIT = 0.95  # of a peer's speed: below it espret is slower, above it that is noise of the clock
+LIMIT = 0.9  # of a peer's speed: below it espret is called slower; what is less may be noise
 # With --no-deps, for they ask for other versions of torch than espret's; so what librosa needs is named too.
 LIBROSA = (
     "librosa soxr audioread decorator joblib cloudpickle scikit-learn threadpoolctl pooch "
@@ -68,6 +69,7 @@ def chosen(options: argparse.Namespace, names: Sequence[str]) -> list[str]:
 
 def prepare(options: argparse.Namespace) -> None:
     """Equal threads for all, float32 as such on a GPU; says what is measured on."""
+    warnings.simplefilter("ignore")  # of peers written for older versions of torch
     torch.set_num_threads(options.threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:  # comes with librosa, whose products of matrices are numpy's
