@@ -56,6 +56,7 @@ class Train:
     captions_per_clip: str = "one"
     augment: list[Component] = field(default_factory=list)
     threads: int = 0  # CPU threads; 0: torch's choice
+    save_minutes: float = 10.0  # a checkpoint within an epoch after as many; one is written after each epoch anyway
 
 
 @dataclass

@@ -109,20 +109,20 @@ done
 
 # The systems: task_name, with configuration file, feature and text names.
 systems=()
-declare -A task_of config_of feats_of text_of file_of expert_of
+declare -A task_of config_of feats_of text_of file_of expert_of weights_of
 configs=()
 for name in ${task}; do
   config=${name}_config
   configs+=("${name}" "${!config}")
 done
 system_rows=$("${ESPRET_PYTHON}" -m espret.recipe.systems "${configs[@]}")
-while IFS=$'\t' read -r name system config feats text file expert; do
+while IFS=$'\t' read -r name system config feats text file expert weights; do
   [[ -n "${name}" ]] || option_error "no system: name one by --retrieval-config or --captioning-config"
   system=${name}_${system}
   systems+=("${system}")
   task_of[${system}]=${name} config_of[${system}]=${config}
   feats_of[${system}]=${dumpdir}/${feats} text_of[${system}]=${dumpdir}/text/${text}
-  file_of[${system}]=${file} expert_of[${system}]=${expert}
+  file_of[${system}]=${file} expert_of[${system}]=${expert} weights_of[${system}]=${weights}
 done <<<"${system_rows}"
 
 train_cmd="${cuda_cmd} --gpu ${ngpu}" launch=()
@@ -196,7 +196,9 @@ for system in "${systems[@]}"; do
         --data "data/${split}" --out "${out}"
       continue
     fi
-    step to "${feats}/${split}" from "data/${split}" conf "${config}:features" \
+    from_weights=()
+    if [[ "${weights_of[${system}]}" != - ]]; then from_weights=(from "${weights_of[${system}]}"); fi
+    step to "${feats}/${split}" from "data/${split}" "${from_weights[@]}" conf "${config}:features" \
       -- ${dump_cmd} JOB=1:${dump_nj} "${log}/dump.JOB.log" \
       espret dump --config "${config}" --data "data/${split}" --ngpu ${infer_ngpu} --out "${out}" --shard JOB/${dump_nj} \
       --then ${cpu_cmd} "${log}/merge_dump.log" \

@@ -72,8 +72,9 @@ def load_checkpoint(network: nn.Module | str, path: str | os.PathLike[str]) -> n
 
     The names must be those of the network's state dict; a prefix that all have (`module.`) may be there or not. A
     network that is published with other names has a method `from_keras`, which makes its state dict of the tensors
-    read. Other precisions are converted. Nothing changes where anything is wrong: EspretError names up to five tensors
-    that are missing, not known, or of another shape, and whose file it is if that is known.
+    read; one of whose vectors some files have as a column or a row names them in `vectors`. Other precisions are
+    converted. Nothing changes where anything is wrong: EspretError names up to five tensors that are missing, not
+    known, or of another shape, and whose file it is if that is known.
 
     The name of a published network instead of a module gives the extractor `espret.audio.FRONTENDS` knows by it, with
     these weights, in evaluation mode.
@@ -85,6 +86,7 @@ def load_checkpoint(network: nn.Module | str, path: str | os.PathLike[str]) -> n
     tensors = read_tensors(path)
     wanted = network.state_dict()
     named = _aligned(tensors, wanted)
+    named |= {key: _vector(named[key]) for key in getattr(network, "vectors", ()) if key in named}
     if hasattr(network, "from_keras") and wanted.keys().isdisjoint(named):
         named = _from_keras(network, tensors, path)
     _compare(network, named, wanted, path)
@@ -105,16 +107,10 @@ def _from_keras(network: nn.Module, tensors: dict[str, Tensor], path: str | os.P
 
 
 def _aligned(tensors: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors named as the network names them: without prefixes that all have, or with one that all should have.
-
-    A vector stored as one column or row (VGGish's means) becomes one again.
-    """
+    """The tensors named as the network names them: without prefixes that all have, or with one that all should have."""
     cut = _renamings(tensors, _prefix(wanted))
     names = next((names for names in cut if not wanted.keys().isdisjoint(names)), list(tensors))
-    named = dict(zip(names, tensors.values()))
-    return {
-        key: _vector(tensor) if key in wanted and wanted[key].ndim == 1 else tensor for key, tensor in named.items()
-    }
+    return dict(zip(names, tensors.values()))
 
 
 def _renamings(keys: Iterable[str], own: str) -> Iterator[list[str]]:
@@ -172,11 +168,17 @@ def _compare(
 def _fits(found: Tensor, wanted: Tensor) -> bool:
     """Whether a tensor can be copied into another: its shape, and its kind of numbers, of any precision."""
     same_kind = found.is_floating_point() == wanted.is_floating_point() and found.is_complex() == wanted.is_complex()
-    return found.shape == wanted.shape and same_kind and found.layout == torch.strided and not found.is_quantized
+    return found.shape == wanted.shape and same_kind and _plain(found)
+
+
+def _plain(tensor: Tensor) -> bool:
+    """Whether all of a tensor's numbers are there as they are; a file may have it sparse, or without them (meta)."""
+    return tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
 
 
 def _described(tensor: Tensor) -> str:
-    return f"{list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+    kind = "" if _plain(tensor) else " (sparse, quantised or without numbers)"
+    return f"{list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}{kind}"
 
 
 def _finite(tensor: Tensor) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any, Literal
 
 import torch
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from espret.audio.huggingface_files import model_folder, provenance, read_model
-from espret.audio.network import Extractor, check_rate
+from espret.audio.network import Extractor, check_rate, heard_by_length
 from espret.errors import EspretError
 
 SECONDS = 30  # of a window for networks that hear clips of any length
@@ -111,15 +110,9 @@ class HuggingFaceAudio(Extractor):
 
     def _hear(self, windows: list[Tensor]) -> list[Tensor]:
         """What the network makes of each window: [frames, dim]."""
-        found: dict[int, Tensor] = {}
+        at_a_time = AT_A_TIME.get(windows[0].device.type, 4)
         # Convolutions hear all of their input; the others' feature extractors make all windows equally long.
-        length = [len(window) if self.hop > 1 else 0 for window in windows]
-        for _, group in groupby(sorted(range(len(windows)), key=length.__getitem__), key=length.__getitem__):
-            numbers = list(group)
-            step = AT_A_TIME.get(windows[0].device.type, 4)
-            for some in (numbers[first : first + step] for first in range(0, len(numbers), step)):
-                found.update(zip(some, self._ask([windows[number] for number in some])))
-        return [found[number] for number in range(len(windows))]
+        return heard_by_length(windows, self._ask, at_a_time, len if self.hop > 1 else lambda window: 0)
 
     def _ask(self, windows: list[Tensor]) -> Tensor:
         """Windows [samples] -> [windows, frames, dim], of the network's own pooling one frame each."""

@@ -7,7 +7,8 @@ The networks themselves live in modules of their own (`espret.audio.FRONTENDS` l
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ class Extractor(nn.Module):
     says where its weights come from (`checkpoint`, `sha256`, ...); of a front end it is empty.
 
     The networks of networks.tsv have two parts: `front`, from waveforms to spectrograms, without weights, and `body`,
-    whose state dict has the keys of the official file.
+    whose state dict has the keys of the official file (of Keras's: its method `from_keras` makes it one).
     """
 
     sample_rate: int
@@ -49,18 +50,35 @@ class Extractor(nn.Module):
         Here clips of the same length go through `forward` together; networks that cut clips into patches or segments
         put these together instead.
         """
-        by_length: dict[int, list[int]] = {}
-        for number, clip in enumerate(clips):
-            by_length.setdefault(len(clip), []).append(number)
-        found: dict[int, Tensor] = {}
-        for numbers in by_length.values():
-            frames = self(torch.stack([clips[number] for number in numbers]))
-            found.update(zip(numbers, frames))
-        return [found[number] for number in range(len(clips))]
+        return heard_by_length(clips, lambda some: self(torch.stack(some)), at_a_time=len(clips))
+
+
+def heard_by_length(
+    clips: Sequence[Tensor],
+    hear: Callable[[list[Tensor]], Tensor],
+    at_a_time: int,
+    length: Callable[[Tensor], int] = len,
+) -> list[Tensor]:
+    """What `hear` makes of each of the clips; it gets at most `at_a_time` together, all of one `length`."""
+    order = sorted(range(len(clips)), key=lambda number: length(clips[number]))
+    found: dict[int, Tensor] = {}
+    for _, group in groupby(order, key=lambda number: length(clips[number])):
+        numbers = list(group)
+        for some in (numbers[first : first + at_a_time] for first in range(0, len(numbers), at_a_time)):
+            found.update(zip(some, hear([clips[number] for number in some])))
+    return [found[number] for number in range(len(clips))]
+
+
+class WrongRate(EspretError):
+    """The configuration says another sample rate than `needed` (Hz), the one that a front end is made for."""
+
+    def __init__(self, name: str, given: int, needed: int) -> None:
+        super().__init__(f"front end {name}: features.sample_rate is {given}; expected {needed} Hz, which it hears")
+        self.needed = needed
 
 
 def check_rate(name: str, given: int, needed: int) -> int:
-    """`needed`, the rate that a network was trained at. Raises EspretError where the configuration says another."""
+    """`needed`, the rate that a network was trained at. Raises WrongRate where the configuration says another."""
     if given != needed:
-        raise EspretError(f"front end {name}: features.sample_rate is {given}; expected {needed} Hz, which it hears")
+        raise WrongRate(name, given, needed)
     return needed

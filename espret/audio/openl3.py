@@ -7,7 +7,9 @@ bands, with the front ends that its versions have had. Reading the file of weigh
 from __future__ import annotations
 
 import math
+import re
 from collections import OrderedDict
+from itertools import zip_longest
 from typing import Literal
 
 import torch
@@ -78,7 +80,7 @@ class OpenL3Body(nn.Sequential):
     """From log-mel windows to maps: a batch norm, eight convolutions of 3 x 3, three poolings by 2.
 
     Layers have the names that Keras gives them; those of the published file may have other numbers, so `from_keras`
-    goes by their order.
+    goes by the order of these.
     """
 
     def __init__(self) -> None:
@@ -101,24 +103,43 @@ class OpenL3Body(nn.Sequential):
         return run_fused(self, logmel[:, None])
 
     def from_keras(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The state dict in the tensors of a Keras file, in its order, keyed `layer/.../kernel:0`.
+        """The state dict in the tensors of a Keras file, keyed `layer/.../kernel:0`, in any order.
 
         Raises EspretError where their number or one's name is not this network's; shapes are the reader's to check.
         """
         layers: dict[str, dict[str, Tensor]] = {}
         for key, tensor in tensors.items():
-            layer, _, last = key.rpartition("/")
-            layers.setdefault(layer, {})[last.removesuffix(":0")] = tensor
+            layer, _, last = key.removesuffix(":0").rpartition("/")
+            if last not in KERAS:
+                raise EspretError(f"tensor '{layer}/{last}'; expected {', '.join(KERAS)} (a file of openl3 0.4)")
+            layers.setdefault(layer, {})[last] = tensor
         own = [name for name, layer in self.named_children() if any(True for _ in layer.parameters())]
         if len(layers) != len(own):
-            raise EspretError(f"{len(layers)} layers with weights; expected the {len(own)} of OpenL3's audio network")
+            names = ", ".join(layers)
+            raise EspretError(
+                f"{len(layers)} layers with weights ({names:.900}); expected the {len(own)} of OpenL3's audio network"
+            )
         found: dict[str, Tensor] = {}
-        for (layer, values), name in zip(layers.items(), own):
+        for values, name in zip(_in_order(layers), own):
             for last, tensor in values.items():
-                if last not in KERAS:
-                    raise EspretError(f"tensor '{layer}/{last}'; expected {', '.join(KERAS)} (a file of openl3 0.4)")
                 found[f"{name}.{KERAS[last]}"] = tensor.permute(3, 2, 0, 1).contiguous() if tensor.ndim == 4 else tensor
         return found
+
+
+def _in_order(layers: dict[str, dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+    """The layers of a Keras file as the network has them, whose norms and convolutions take turns.
+
+    Keras numbers those of a kind as they are made (the first may go without); formats such as safetensors sort names.
+    """
+
+    def number(layer: str) -> float:
+        digits = re.search("_([0-9]+)$", layer)
+        return math.inf if "audio_embedding_layer" in layer else int(digits[1]) if digits else 0
+
+    names = sorted(layers, key=number)
+    convolutions = [layers[name] for name in names if not layers[name].keys().isdisjoint(("kernel", "bias"))]
+    norms = [layers[name] for name in names if layers[name].keys().isdisjoint(("kernel", "bias"))]
+    return [layer for pair in zip_longest(norms, convolutions) for layer in pair if layer is not None]
 
 
 def _norm(width: int) -> nn.BatchNorm2d:

@@ -74,6 +74,8 @@ class VggishBody(nn.Module):
 class VggishPca(nn.Module):
     """PCA with whitening, and 8-bit codes; its state dict has the keys of `vggish_pca_params-970ea276.pth`."""
 
+    vectors = ("pca_means",)  # AudioSet's own file has them as a column
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("pca_eigen_vectors", torch.eye(DIM))

@@ -139,7 +139,7 @@ class VggSound(Extractor):
     its pooling makes of the map, and "logits" of its 309 classes: one frame for the clip. `clip_seconds`, 10 or 0, is
     that of `VggSoundSpectrogram`; None: 0 for frames, and 10 for the others, as the classifiers heard clips.
 
-    Its state dict has the keys of the official file. Memory: an hour takes about 1.6 GB beside the weights.
+    Memory: an hour takes about 1.6 GB beside the weights.
     """
 
     variant: ClassVar[str]

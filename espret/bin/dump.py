@@ -11,6 +11,7 @@ on where it was when it is called again.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
 from espret.bin import parser
 from espret.config import Features, load_system
@@ -22,7 +23,9 @@ def main(argv: list[str]) -> int:
     what = options.add_mutually_exclusive_group(required=True)
     what.add_argument("--config", help="the system's YAML file; its features section is used")
     what.add_argument("--frontend", metavar="NAME", help="a front end or network, or {type: NAME, option: value}")
-    options.add_argument("--sample-rate", type=int, metavar="HZ", help="of --frontend (default: what it is made for)")
+    options.add_argument(
+        "--sample-rate", type=int, metavar="HZ", help="of --frontend (default: what it is made for; of any: 16000)"
+    )
     options.add_argument("--data", required=True, help="data directory")
     options.add_argument("--out", required=True, help="feature directory")
     options.add_argument("--shard", default="1/1", metavar="J/N", help="which part of the utterances (default all)")
@@ -40,12 +43,22 @@ def main(argv: list[str]) -> int:
     if (args.readers is not None and args.readers < 1) or (args.batch_seconds is not None and args.batch_seconds < 0):
         options.error("--readers is at least 1, --batch-seconds at least 0")
     features = _alone(args) if args.frontend else load_system(args.config).features
-    from espret.features.dump import dump
+    from espret.audio.network import WrongRate
+    from espret.features.dump import Dumped, dump
     from espret.features.merge import merge_dump
     from espret.training.distributed import choose_device
 
     device = choose_device(args.ngpu)
-    count, resumed = dump(features, args.data, args.out, args.shard, device, args.batch_seconds, args.readers)
+
+    def run(features: Features) -> Dumped:
+        return dump(features, args.data, args.out, args.shard, device, args.batch_seconds, args.readers)
+
+    try:
+        count, resumed = run(features)
+    except WrongRate as error:  # only the front end knows which it hears, some when their model has been read
+        if args.config or args.sample_rate is not None:
+            raise
+        count, resumed = run(dataclasses.replace(features, sample_rate=error.needed))
     if args.frontend:
         merge_dump(args.out)
     earlier = f" ({resumed} of them by an earlier run)" if resumed else ""
@@ -56,8 +69,6 @@ def main(argv: list[str]) -> int:
 def _alone(args: argparse.Namespace) -> Features:
     """The features section of a front end that the command line names."""
     import yaml
-
-    from espret.audio.published import table
 
     if args.shard != "1/1":
         raise EspretError(f"--shard {args.shard}: is for --config; --frontend dumps all at once", status=2)
@@ -70,6 +81,5 @@ def _alone(args: argparse.Namespace) -> Features:
     if not isinstance(component, dict) or not isinstance(component.get("type"), str):
         expected = "a name such as cnn14, or {type: NAME, option: value}"
         raise EspretError(f"--frontend {args.frontend}: expected {expected}", status=2)
-    known = table().get(component["type"])
-    rate = args.sample_rate or (known.sample_rate if known else Features.sample_rate)
+    rate = Features.sample_rate if args.sample_rate is None else args.sample_rate
     return Features(name=component["type"], frontend=component, sample_rate=rate)

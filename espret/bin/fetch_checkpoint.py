@@ -116,8 +116,8 @@ def _verify(row: Published, file: Path) -> None:
     """Raise EspretError unless a file is the published one."""
     if problem := row.problem(file):
         other = recognised(file)
-        cause = f"it is that of {other}" if other else "it is damaged, or of another version"
-        raise EspretError(f"{file}: not the checkpoint {row.name}: {problem}; {cause}; mend: fetch {row.url}")
+        cause = f"that of {other}" if other else "damaged, or another version, which 'checkpoint: FILE' takes"
+        raise EspretError(f"{file}: not the checkpoint {row.name}: {problem}; it is {cause}; mend: fetch {row.url}")
 
 
 def _try(row: Published, file: Path) -> None:

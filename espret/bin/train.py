@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 from espret.bin import parser
 from espret.config import load_system
@@ -22,6 +23,7 @@ def main(argv: list[str]) -> int:
     from espret.text.prepare import load_tokenizer
     from espret.training import TASKS, distributed
     from espret.training.data import Split
+    from espret.training.interruption import Stopped
     from espret.training.loop import train
 
     task = TASKS.load(args.task)()
@@ -41,6 +43,9 @@ def main(argv: list[str]) -> int:
         if not run.history:
             raise EspretError(f"{args.config}: train.epochs is {system.train.epochs}; nothing was trained")
         clean = True
+    except Stopped as stop:
+        print(f"espret train: {stop}", file=sys.stderr, flush=True)
+        return 128 + stop.number
     finally:
         distributed.leave(clean)
     return 0

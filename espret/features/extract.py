@@ -46,6 +46,8 @@ def load_extractor(features: Features, device: str | torch.device = "cpu") -> tu
     import torch
 
     device = torch.device(device)
+    if features.sample_rate < 1:
+        raise EspretError(f"features.sample_rate is {features.sample_rate}; expected samples a second, such as 16000")
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
     if device.type == "cuda":

@@ -108,7 +108,8 @@ def external_digest(path: str) -> str | None:
     """Digest of an input that no step makes: a file, or the names and contents in a folder; None if absent."""
     target = Path(path)
     if target.is_file():
-        return sha256_file(target)
+        status = target.stat()
+        return _file_digest(path, status.st_size, status.st_mtime_ns)
     if not target.is_dir():
         return None
     rows = []
@@ -118,6 +119,11 @@ def external_digest(path: str) -> str | None:
             known_by = sha256_file(file) if status.st_size <= SMALL else f"{status.st_size} {status.st_mtime_ns}"
             rows.append(f"{file.relative_to(target)}\t{known_by}")
     return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@functools.lru_cache
+def _file_digest(path: str, _size: int, _changed: int) -> str:
+    return sha256_file(path)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

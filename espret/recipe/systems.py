@@ -1,7 +1,8 @@
 """The systems of a run, for the shell: `python -m espret.recipe.systems retrieval "conf/a.yaml conf/b.yaml" ...`.
 
-Prints one line a system: task, system, configuration file, feature name, text name, and for imported features
-(`frontend: {type: imported, file: FILE, expert: NAME}`) FILE and NAME. A system is called after its file.
+Prints one line a system: task, system, configuration file, feature name, text name, for imported features
+(`frontend: {type: imported, file: FILE, expert: NAME}`) FILE and NAME, and the file with a frozen network's weights. A
+system is called after its file.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from espret.audio import published
 from espret.errors import EspretError, nearest
 from espret.yaml_file import load_yaml
 
@@ -19,8 +21,8 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
 def system_rows(task: str, configs: str) -> list[list[str]]:
-    """[task, system, file, feature name, text name, imported file, expert] for each file in the blank-separated list
-    `configs`; the last two are "-" where features are not imported."""
+    """[task, system, file, feature name, text name, imported file, expert, weights] for each file in the list `configs`
+    (with blanks between); the last three are "-" where there is no such thing."""
     rows = []
     for config in configs.split():
         if not Path(config).is_file():
@@ -29,8 +31,19 @@ def system_rows(task: str, configs: str) -> list[list[str]]:
         sections = load_yaml(config)
         name = _safe(Path(config).stem, config)
         names = [_name(sections, section, config) for section in ("features", "text")]
-        rows.append([task, name, config, *names, *_imported(sections["features"].get("frontend"), config)])
+        frontend = sections["features"].get("frontend")
+        rows.append([task, name, config, *names, *_imported(frontend, config), _weights(frontend)])
     return rows
+
+
+def _weights(frontend: object) -> str:
+    """The checkpoint of a published network, if it is there: with another one in its place features are out of date."""
+    known = published.table()
+    if not isinstance(frontend, dict) or frontend.get("type") not in known:
+        return "-"
+    option = str(frontend.get("checkpoint", "official"))
+    path = known[frontend["type"]].path if option == "official" else Path(option).expanduser()
+    return str(path) if path.is_file() else "-"
 
 
 def _imported(frontend: object, config: str) -> tuple[str, str]:

@@ -104,6 +104,30 @@ def broadcast(value: Any) -> Any:
     return box[0]
 
 
+def gather(value: Any) -> list[Any]:
+    """The `value` of every rank, in order, on every rank."""
+    if world() == 1:
+        return [value]
+    box: list[Any] = [None] * world()
+    dist.all_gather_object(box, value)
+    return box
+
+
+def largest(number: int) -> int:
+    """The largest `number` of all ranks, on every rank."""
+    if world() == 1:
+        return number
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    value = torch.tensor([number], device=device)
+    dist.all_reduce(value, dist.ReduceOp.MAX)
+    return int(value)
+
+
+def agreed(wanted: bool) -> bool:
+    """Whether any rank wants it: ranks' clocks differ."""
+    return bool(largest(int(wanted)))
+
+
 def total(value: Tensor) -> Tensor:
     """The sum of `value` over the processes."""
     if world() > 1:

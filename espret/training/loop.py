@@ -1,7 +1,8 @@
 """The training loop: named steps, the same for every task and network. What is on disk of a run: run.py.
 
-A run is a function of its configuration, data and seed. Killed at any moment and started again, it continues after
-its last whole epoch and ends, on the CPU, with the same weights and metrics as one that was never interrupted.
+A run is a function of its configuration, data and seed. Killed at any moment and started again, it continues where it
+was last saved, within an epoch too, and ends, on the CPU, with the same weights and metrics as one that was never
+interrupted. Asked to stop (SIGTERM, SIGINT, SIGUSR1), it saves after the step at hand.
 """
 
 from __future__ import annotations
@@ -18,7 +19,18 @@ from espret.config import System
 from espret.models.batch import Batch
 from espret.training import distributed
 from espret.training.data import Split, cut, epoch_items, read
-from espret.training.run import Run, best_epoch, finished, require_finite, save, seed_everything, start
+from espret.training.interruption import Interruption, Stopped
+from espret.training.run import (
+    Progress,
+    Run,
+    best_epoch,
+    finished,
+    require_finite,
+    save,
+    save_progress,
+    seed_everything,
+    start,
+)
 
 
 def train(
@@ -31,39 +43,59 @@ def train(
     device: torch.device,
     workers: int = 0,
 ) -> Run:
-    """Train `system` on splits (train, valid) into experiment folder `out`, or continue what is there."""
+    """Train `system` on splits (train, valid) into experiment folder `out`, or continue what is there.
+
+    Raises Stopped where a signal asked for it.
+    """
     run = start(system, splits, vocabulary, seed, out, device)
-    while not finished(run):
-        begun = time.monotonic()
-        epoch = len(run.history) + 1
-        seed_everything(seed, epoch, distributed.rank())
-        stats, clips = train_epoch(run, splits[0], epoch, workers)
-        seconds = time.monotonic() - begun
-        valid = validate(run, task, splits[1], epoch)
-        record(run, epoch, stats, valid, seconds, clips)
-        if distributed.rank() == 0:
-            save(run)
-            report(run, time.monotonic() - begun)
+    with Interruption() as interruption:
+        while not finished(run):
+            begun = time.monotonic()
+            epoch = len(run.history) + 1
+            stats, clips = train_epoch(run, splits[0], epoch, workers, interruption)
+            seconds = run.progress.seconds
+            valid = validate(run, task, splits[1], epoch)
+            record(run, epoch, stats, valid, seconds, clips)
+            if distributed.rank() == 0:
+                save(run)
+                report(run, time.monotonic() - begun)
+            stop_if_asked(run, interruption, epoch + 1)
     return run
 
 
-def train_epoch(run: Run, split: Split, epoch: int, workers: int) -> tuple[dict[str, float], int]:
-    """One pass over the training split: mean stats over the examples, and how many examples there were."""
-    options = run.system.train
+def train_epoch(
+    run: Run, split: Split, epoch: int, workers: int, interruption: Interruption
+) -> tuple[dict[str, float], int]:
+    """One pass over the training split, or the rest of it: mean stats over the examples, and how many there are."""
+    options, done = run.system.train, run.progress
     items = epoch_items(split, options.captions_per_clip, run.seed, epoch)
     batches = cut(items, options.batch_size, distributed.rank(), distributed.world())
-    totals: dict[str, Tensor] = {}
+    begun = saved = time.monotonic() - done.seconds
     run.model.train()
-    for step, batch in enumerate(read(split, batches, workers), 1):
+    for step, batch in enumerate(read(split, batches[done.step :], workers), done.step + 1):
+        seed_everything(run.seed, epoch, distributed.rank(), step)
         set_learning_rate(run, epoch - 1 + step / len(batches))
         batch = augment(batch.to(run.device), run.augmentations)
         loss, stats = run.model(batch)
         require_finite(loss.item(), "the loss", epoch, step, batch.utts)
         update(run, loss, epoch, step, batch.utts)
-        for name, value in stats.items():
-            totals[name] = totals.get(name, torch.zeros_like(value)) + value * len(batch.utts)
-    sums = {name: distributed.total(value).item() for name, value in totals.items()}
+        done.add(stats, len(batch.utts), time.monotonic() - begun)
+        if step < len(batches):
+            stop_if_asked(run, interruption, epoch)
+            if distributed.agreed(time.monotonic() - saved >= 60 * options.save_minutes):
+                save_progress(run)
+                saved = time.monotonic()
+    sums = {name: distributed.total(value).item() for name, value in done.totals.items()}
     return {name: value / len(items) for name, value in sums.items()}, len(items)
+
+
+def stop_if_asked(run: Run, interruption: Interruption, epoch: int) -> None:
+    """Where any process was asked to stop, save (within an epoch) and raise Stopped in all of them."""
+    number = distributed.largest(interruption.number)
+    if number:
+        if run.progress.step:
+            save_progress(run)
+        raise Stopped(number, epoch, run.progress.step)
 
 
 def augment(batch: Batch, augmentations: list[Any]) -> Batch:
@@ -111,6 +143,7 @@ def record(run: Run, epoch: int, stats: dict[str, float], valid: dict[str, float
         "clips_per_second": round(clips / seconds, 1),
     }
     run.history.append(row)
+    run.progress = Progress()
 
 
 def report(run: Run, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """A run under way and what is on disk of it: starting, resuming, recording and saving. The steps of an epoch: loop.py.
 
-Random numbers are seeded by (seed, epoch, process) at the start of each epoch, so a checkpoint holds weights,
-optimiser state and history, and no generator's state.
+Random numbers are seeded by (seed, epoch, process, step) at each step, so a checkpoint holds weights, optimiser state,
+history and how far the epoch is, and no generator's state.
 """
 
 from __future__ import annotations
@@ -29,7 +29,27 @@ from espret.training import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, checkpoint, di
 from espret.training.data import Split
 
 LOWER_IS_BETTER = ("loss", "MedR", "MeanR")
-RUN_LENGTH = ("train.epochs", "train.patience", "train.threads")  # may change when a run is continued
+RUN_LENGTH = (
+    "train.epochs",
+    "train.patience",
+    "train.threads",
+    "train.save_minutes",
+)  # may change when a run is continued
+
+
+@dataclass
+class Progress:
+    """How far an epoch is: its steps, and of these the sums over this process's examples and the seconds they took."""
+
+    step: int = 0
+    seconds: float = 0.0
+    totals: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, stats: dict[str, Tensor], examples: int, seconds: float) -> None:
+        """Count one more step, whose `stats` are means over the examples; `seconds` are those of the epoch."""
+        self.step, self.seconds = self.step + 1, seconds
+        for name, value in stats.items():
+            self.totals[name] = self.totals.get(name, torch.zeros_like(value)) + value * examples
 
 
 @dataclass
@@ -47,6 +67,7 @@ class Run:
     augmentations: list[Any]
     identity: dict[str, Any]
     history: list[dict[str, Any]] = field(default_factory=list)
+    progress: Progress = field(default_factory=Progress)  # of the epoch after the history's last
 
 
 class _Loss(nn.Module):
@@ -70,7 +91,7 @@ def start(
         torch.use_deterministic_algorithms(True)
         # Filling fresh memory costs time and only serves to find bugs.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    seed_everything(seed, 0, 0)
+    seed_everything(seed, 0, 0, 0)
     network = build(NETWORKS, system.model, "model", dim=splits[0].dim, vocabulary=vocabulary).to(device)
     optimizer = _optimizer(system.train, network)
     run = Run(
@@ -92,9 +113,9 @@ def start(
     return run
 
 
-def seed_everything(seed: int, epoch: int, process: int) -> None:
-    """Seed Python's, NumPy's and torch's generators for one epoch of one process."""
-    state = int(np.random.SeedSequence([seed, epoch, process]).generate_state(1)[0])
+def seed_everything(seed: int, epoch: int, process: int, step: int) -> None:
+    """Seed Python's, NumPy's and torch's generators for one step of one process."""
+    state = int(np.random.SeedSequence([seed, epoch, process, step]).generate_state(1)[0])
     random.seed(state)
     np.random.seed(state)
     torch.manual_seed(state)
@@ -147,24 +168,54 @@ def _resume(run: Run) -> None:
     run.network.load_state_dict(saved["model"])
     run.optimizer.load_state_dict(saved["optimizer"])
     run.history = json.loads(saved["history"])
+    run.progress = _progress(saved["progress"], run.device)
     if distributed.rank() == 0:
-        print(f"resuming after epoch {len(run.history)} of {run.system.train.epochs}", flush=True)
+        within = f", step {run.progress.step} of the next" if run.progress.step else ""
+        print(f"resuming after epoch {len(run.history)} of {run.system.train.epochs}{within}", flush=True)
+
+
+def _progress(saved: dict[str, Any], device: torch.device) -> Progress:
+    """This process's part of what was saved; where other numbers of processes saved and go on, the first has all."""
+    every: list[dict[str, Tensor]] = saved["totals"]  # none after a whole epoch
+    if not every:
+        return Progress()
+    if len(every) == distributed.world():
+        totals = every[distributed.rank()]
+    elif distributed.rank() == 0:
+        totals = {name: torch.stack([one[name] for one in every]).sum(0) for name in every[0]}
+    else:
+        totals = {name: torch.zeros_like(value) for name, value in every[0].items()}
+    return Progress(saved["step"], saved["seconds"], {name: value.to(device) for name, value in totals.items()})
+
+
+def save_progress(run: Run) -> None:
+    """Leave the run's state within an epoch on disk; all processes take part."""
+    totals = distributed.gather({name: value.cpu() for name, value in run.progress.totals.items()})
+    if distributed.rank() == 0:
+        _save_state(run, totals)
 
 
 def save(run: Run) -> None:
-    """Leave the run's state on disk, so that a kill between any two of these writes loses at most this epoch."""
+    """Leave the run's state after an epoch on disk, so that a kill between any two of these writes loses nothing but
+    what came after the last checkpoint."""
     epoch = len(run.history)
     if best_epoch(run.history, run.system.train.select) == epoch:
         best = {"model": run.network.state_dict(), "epoch": epoch, "valid": run.history[-1]["valid"]}
         checkpoint.save(run.out / checkpoint.BEST, best)
+    _save_state(run, [])
+    write_jsonl(run.out / "metrics.jsonl", run.history)
+
+
+def _save_state(run: Run, totals: list[dict[str, Tensor]]) -> None:
+    progress = {"step": run.progress.step, "seconds": run.progress.seconds, "totals": totals}
     state = {
         "model": run.network.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "history": json.dumps(run.history),
+        "progress": progress,
         "identity": json.dumps(run.identity),
     }
     checkpoint.save_generation(run.out, state)
-    write_jsonl(run.out / "metrics.jsonl", run.history)
 
 
 def best_epoch(history: list[dict[str, Any]], select: str) -> int:

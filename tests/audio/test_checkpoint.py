@@ -315,6 +315,9 @@ def test_counters_of_batch_norms_may_be_missing(tmp_path: Path) -> None:
 def test_a_vector_stored_as_a_column_or_a_row(shape: tuple[int, int], tmp_path: Path) -> None:
     torch.save({**state(), "bn.bias": state()["bn.bias"].reshape(shape)}, tmp_path / "x")
     network = Tiny()
+    with pytest.raises(EspretError, match=r"bn.bias \[., .\] float32 instead of \[4\]"):
+        load_checkpoint(network, tmp_path / "x")
+    network.vectors = ("bn.bias",)
     load_checkpoint(network, tmp_path / "x")
     equal(dict(network.state_dict()), state())
 
@@ -330,6 +333,7 @@ MISFITS: dict[str, tuple[dict[str, Tensor], list[str]]] = {
     "shape": (changed(fc__weight=torch.zeros(4, 2)), ["fc.weight [4, 2] float32 instead of [2, 4] float32"]),
     "type": (changed(fc__bias=torch.zeros(2, dtype=torch.int8)), ["fc.bias [2] int8 instead of [2] float32"]),
     "all": ({"a.b.x": torch.zeros(2)}, ["8 missing", "1 not known (a.b.x)", "of another network"]),
+    "no numbers": (changed(fc__bias=torch.zeros(2, device="meta")), ["fc.bias [2] float32 (sparse, quantised or"]),
     "nan": (changed(fc__bias=torch.tensor([1, torch.nan])), ["1 tensors hold NaN", "fc.bias"]),
     "other": (
         {key: tensor for key, tensor in state().items() if key.startswith("bn.")},

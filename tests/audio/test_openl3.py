@@ -1,5 +1,7 @@
 """OpenL3: the reference's numbers with each of its front ends, its windows, and Keras's files."""
 
+import re
+
 import h5py
 import pytest
 import torch
@@ -158,13 +160,35 @@ def test_file_of_keras_whose_layers_have_other_numbers(tmp_path, weights, body):
     assert all(torch.equal(tensor, made.state_dict()[key]) for key, tensor in body.state_dict().items())
 
 
+@pytest.mark.parametrize("first", [0, 5])  # 5: some numbers of layers have two digits
+def test_tensors_sorted_by_name_as_safetensors_has_them(first, weights, body):
+    def numbered(old):
+        return f"{old[1]}_{int(old[3] or 0) + first}"
+
+    named = {
+        re.sub("(conv2d|normalization)(_([0-9]+))?(?=/)", numbered, key): tensor for key, tensor in weights.items()
+    }
+    found = body.from_keras(dict(sorted(named.items())))
+    expected = body.from_keras(weights)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(tensor, expected[key]) for key, tensor in found.items())
+
+
 def test_tensors_of_another_network_are_refused(weights):
     body = OpenL3Body()
     some = dict(list(weights.items())[:-2])
-    with pytest.raises(EspretError, match="15 layers with weights; expected the 16 of"):
+    with pytest.raises(EspretError, match="15 layers with weights .batch_normalization/.*; expected the 16 of"):
         body.from_keras(some)
     with pytest.raises(EspretError, match="tensor 'last/freq2mel'; expected kernel"):
         body.from_keras(some | {"last/freq2mel:0": torch.zeros(3)})
+
+
+@pytest.mark.parametrize("last", ["conv2d_3/kernel:0", "conv2d_3/bias:0", "batch_normalization_2/gamma:0"])
+def test_a_missing_tensor_is_named(last, weights, tmp_path):
+    torch.save({key: tensor for key, tensor in weights.items() if not key.endswith(last)}, tmp_path / "x")
+    name = last.replace("/kernel:0", ".weight").replace("/bias:0", ".bias").replace("/gamma:0", ".weight")
+    with pytest.raises(EspretError, match=f"of its 56 tensors 1 missing .{name}.;"):
+        load_checkpoint(OpenL3Body(), tmp_path / "x")
 
 
 @pytest.mark.parametrize("hop", [0.0, -1.0, 1e-6, float("nan"), float("inf")])

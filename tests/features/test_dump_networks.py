@@ -71,6 +71,15 @@ def test_generated_clips(tmp_path, name):
     check(name, data_dir(tmp_path / "data", paths), tmp_path / "dump of it")
 
 
+@pytest.mark.parametrize(("name", "rate"), [("logmel", 16000), ("panns_logmel", 32000), ("coala_logmel", 22000)])
+def test_front_ends_alone_get_the_rate_that_they_are_made_for(tmp_path, name, rate):
+    soundfile.write(tmp_path / "a.wav", np.full(8000, 0.1), 16000)
+    data = data_dir(tmp_path / "data", {"a": tmp_path / "a.wav"})
+    assert main(["dump", "--frontend", name, "--data", str(data), "--out", str(tmp_path / "out")]) == 0
+    reader = FeatureReader(tmp_path / "out")
+    assert reader.about["sample_rate"] == rate and reader["a"].shape[1] == reader.dim
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", NETWORKS)
@@ -97,6 +106,7 @@ def test_real_clips(tmp_path, name):
         (["--frontend", "{type: cnn10, outptu: frames}"], "unknown option 'outptu'; did you mean 'output'?"),
         (["--frontend", "cnn10", "--shard", "1/2"], "is for --config"),
         (["--frontend", "cnn10", "--sample-rate", "16000"], "features.sample_rate is 16000; expected 32000 Hz"),
+        (["--frontend", "waveform", "--sample-rate", "-5"], "features.sample_rate is -5; expected samples a second"),
         (["--frontend", "cnn10"], "espret fetch-checkpoint cnn10"),
     ],
 )

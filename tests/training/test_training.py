@@ -7,6 +7,8 @@ import json
 import math
 import os
 import random
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -22,10 +24,10 @@ from espret.decoding.embed import Embeddings
 from espret.files import read_json, read_jsonl
 from espret.scoring.retrieval import rank_metrics
 from espret.text.prepare import load_tokenizer
-from espret.training import augment, checkpoint, optim, tasks
+from espret.training import augment, checkpoint, loop, optim, tasks
 from espret.training.data import Split, cut
 from espret.training.optim import Cosine, Step
-from espret.training.run import best_epoch
+from espret.training.run import best_epoch, save_progress
 
 TIMES = ("seconds", "clips_per_second")
 
@@ -63,11 +65,12 @@ def test_training_learns_and_a_finished_run_returns_at_once(task: str, mode: str
 
 
 @pytest.mark.parametrize("task", ["retrieval", "captioning"])
+@pytest.mark.parametrize("minutes", [10.0, 0.0])  # between checkpoints within an epoch: none, and one after each step
 def test_a_crash_at_any_write_changes_nothing(
-    task: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: str, minutes: float, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(train_arguments(corpus, tmp_path / "whole", task, system(task))) == 0
-    words = train_arguments(corpus, tmp_path / "broken", task, system(task))
+    words = train_arguments(corpus, tmp_path / "broken", task, system(task, save_minutes=minutes))
     torch_save, interruptions = torch.save, 0
 
     def failing(limit: int) -> Any:
@@ -83,7 +86,7 @@ def test_a_crash_at_any_write_changes_nothing(
 
         return save
 
-    for limit in (0, 1, 2, 0, 1, 3, 2):
+    for limit in (0, 1, 2, 0, 1, 3, 2) if minutes else range(7):
         monkeypatch.setattr(torch, "save", failing(limit))
         interruptions += main(words) == 130
     monkeypatch.setattr(torch, "save", torch_save)
@@ -93,8 +96,9 @@ def test_a_crash_at_any_write_changes_nothing(
     assert not list((tmp_path / "broken").glob(".*"))
 
 
-def test_sigkill_at_random_moments_changes_nothing(corpus: Path, tmp_path: Path) -> None:
-    content = system("retrieval", epochs=60)
+@pytest.mark.parametrize("minutes", [10.0, 0.0])
+def test_sigkill_at_random_moments_changes_nothing(minutes: float, corpus: Path, tmp_path: Path) -> None:
+    content = system("retrieval", epochs=60, save_minutes=minutes)
     assert main(train_arguments(corpus, tmp_path / "whole", "retrieval", content)) == 0
     words = train_arguments(corpus, tmp_path / "killed", "retrieval", content)
     rng, kills = random.Random(time.time_ns()), 0
@@ -109,6 +113,60 @@ def test_sigkill_at_random_moments_changes_nothing(corpus: Path, tmp_path: Path)
     assert kills
     subprocess.run([sys.executable, "-m", "espret", *words], check=True, capture_output=True)
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_run_that_is_asked_to_stop_saves_the_step_at_hand(
+    number: signal.Signals, corpus: Path, tmp_path: Path
+) -> None:
+    content = system("retrieval", epochs=40, batch_size=4)
+    assert main(train_arguments(corpus, tmp_path / "whole", "retrieval", content)) == 0
+    words = [sys.executable, "-m", "espret", *train_arguments(corpus, tmp_path / "asked", "retrieval", content)]
+    for _ in range(6):
+        child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        child.stdout.readline()  # an epoch is done, or the run is resumed
+        child.send_signal(number)
+        _, said = child.communicate()
+        stopped = re.search(rf"stopped by {number.name} in epoch \d+ after step (\d+); the same command goes on", said)
+        assert stopped and child.returncode == 128 + number, said
+        if stopped[1] != "0":
+            break
+    else:
+        raise AssertionError("never stopped within an epoch")
+    subprocess.run(words, check=True, capture_output=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "asked")
+
+
+def test_two_processes_that_are_asked_to_stop_go_on_exactly(corpus: Path, tmp_path: Path) -> None:
+    content = system("retrieval", epochs=12, batch_size=4, save_minutes=0.0)
+    command = [sys.executable, "-m", "espret"]
+    whole = [*train_arguments(corpus, tmp_path / "whole", "retrieval", content), "--processes", "2"]
+    subprocess.run([*command, *whole], check=True, capture_output=True)
+    words = [*command, *train_arguments(corpus, tmp_path / "asked", "retrieval", content), "--processes", "2"]
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    child.stdout.readline()
+    child.terminate()
+    child.communicate()
+    assert child.returncode != 0
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert "resuming after epoch" in done.stdout
+    assert_same_run(tmp_path / "whole", tmp_path / "asked")
+
+
+def test_another_number_of_processes_goes_on_from_the_middle(corpus: Path, tmp_path: Path) -> None:
+    content = system("retrieval", epochs=2, batch_size=4, save_minutes=0.0)
+    words = train_arguments(corpus, tmp_path / "exp", "retrieval", content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "save_progress", lambda run: (save_progress(run), os.kill(os.getpid(), signal.SIGINT)))
+        assert main(words) == 130
+    saved = checkpoint.load(tmp_path / "exp" / checkpoint.LAST)["progress"]
+    assert saved["step"] >= 1 and len(saved["totals"]) == 1
+    command = [sys.executable, "-m", "espret", *words, "--processes", "2"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert f"resuming after epoch 0 of 2, step {saved['step']} of the next" in done.stdout
+    assert [row["epoch"] for row in rows(tmp_path / "exp")] == [1, 2]
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(

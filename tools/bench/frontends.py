@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Stage 1's front ends, and resampling, against other implementations of the same, on the same waveforms.
 
-    tools/bench/frontends.py [NAME ...] [--batch N ...] [--rounds K] [--threads T] [--device cuda]
+    tools/bench/frontends.py [NAME ...] [--batch N,N] [--rounds K] [--threads T] [--device cuda]
 
 Prints clips/s, how many times as fast espret is, and by how much the outputs differ. Those who prepare their filters at
 each call, as published, do it here too (hear21passt, torchaudio.functional.resample); others have them made before.
@@ -198,7 +198,10 @@ class Comparison(NamedTuple):
 
 
 def _of(mel: Mel, peers: list[MelMaker], on_cpu: list[MelMaker]) -> Comparison:
-    return Comparison(mel.rate, *([functools.partial(maker, mel) for maker in makers] for makers in (peers, on_cpu)))
+    def bound(makers: list[MelMaker]) -> list[Maker]:
+        return [functools.partial(maker, mel) for maker in makers]
+
+    return Comparison(mel.rate, bound(peers), bound(on_cpu))
 
 
 FRONT_ENDS = {
@@ -220,7 +223,11 @@ def bench(name: str, clips: int, options: argparse.Namespace, absent: dict[str, 
     else:
         rate, peers, on_cpu = FRONT_ENDS[name]
         waves = turns.waves(clips, rate, options.device)
-        found = [functools.partial(espret, name, rate), *peers, *(on_cpu if options.device == "cpu" else [])]
+        found: list[Maker] = [
+            functools.partial(espret, name, rate),
+            *peers,
+            *(on_cpu if options.device == "cpu" else []),
+        ]
         makers = [functools.partial(maker, waves) for maker in found]
     return turns.compare(name, turns.present(makers, absent), clips, options)
 

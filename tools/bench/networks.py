@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Stage 1's networks against the implementations they were published with, on the same waveforms with equal weights.
 
-    tools/bench/networks.py [NAME ...] [--batch N ...] [--rounds K] [--threads T] [--device cuda [--bfloat16]]
+    tools/bench/networks.py [NAME ...] [--batch N,N] [--rounds K] [--threads T] [--device cuda [--bfloat16]]
 
 From waveforms to a vector a clip (VGGish: 10 vectors), front end included. A peer draws random weights and writes them
 to a file, which espret reads. Prints clips/s, how many times as fast espret is, and by how much the outputs differ. All
 compute in float32 (TF32 is off); with --bfloat16 espret and the peers run under autocast too, compared with espret in
-float32. Peers that are not installed are left out and named.
+float32, and espret under autocast with the peers in float32. Peers that are not installed are left out and named.
 
 cnn14 is panns_inference's; cnn10 is put together of its blocks, as audioset_tagging_cnn has it. hear21passt's PaSST
 comes with its front end. torchvggish's front end is numpy's, its network torch's.
@@ -35,6 +35,7 @@ from espret.audio import FRONTENDS
 from espret.config import build
 
 PANNS = {"n_fft": 1024, "hop_length": 320}
+LOW = ", bfloat16"
 MELS = {"sr": 32000, "n_fft": 1024, "n_mels": 64, "fmin": 50, "fmax": 14000}
 
 
@@ -173,8 +174,16 @@ def contestants(name: str, ours: nn.Module, peers: Iterable[Peer], waves: Tensor
             return run()
 
     if low:
-        runs.update({f"{who}, bfloat16": functools.partial(autocast, run) for who, run in list(runs.items())})
+        runs.update({f"{who}{LOW}": functools.partial(autocast, run) for who, run in list(runs.items())})
     return [turns.Contestant(who, run, lambda found: found.reshape(shape)) for who, run in runs.items()]
+
+
+def print_low(racing: list[turns.Contestant]) -> None:
+    """espret under autocast against the peers in float32."""
+    low = next(contestant for contestant in racing if contestant.name == f"espret{LOW}")
+    for contestant in racing:
+        if not contestant.name.startswith("espret") and not contestant.name.endswith(LOW):
+            print(f"    {low.name}: {turns.ratio(low, contestant):.2f} times as fast as {contestant.name} in float32")
 
 
 def bench(name: str, options: argparse.Namespace, absent: dict[str, str]) -> list[str]:
@@ -191,6 +200,8 @@ def bench(name: str, options: argparse.Namespace, absent: dict[str, str]) -> lis
             waves = turns.waves(clips, NETWORKS[name].rate, options.device)
             racing = contestants(name, ours, peers, waves, options.bfloat16)
             slower += turns.compare(name, racing, clips, options)
+            if options.bfloat16:
+                print_low(racing)
     return slower
 
 

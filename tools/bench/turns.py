@@ -52,12 +52,16 @@ def parser(doc: str | None, names: Iterable[str]) -> argparse.ArgumentParser:
     """The options of both benchmarks."""
     found = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("names", nargs="*", metavar="NAME", help=f"what to compare (all): {' '.join(names)}")
-    found.add_argument("--batch", type=int, nargs="+", default=[1, 8], metavar="N", help="clips at a time (1 8)")
+    found.add_argument("--batch", type=_numbers, default=[1, 8], metavar="N[,N...]", help="clips at a time (1,8)")
     found.add_argument("--rounds", type=int, default=7, metavar="K", help="turns that each gets (7)")
     found.add_argument("--turn", type=float, default=0.3, metavar="S", help="least seconds of a turn (0.3)")
     found.add_argument("--threads", type=int, default=1, metavar="T", help="CPU threads of each (1)")
     found.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
     return found
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
 
 
 def chosen(options: argparse.Namespace, names: Sequence[str]) -> list[str]:
@@ -146,13 +150,17 @@ def compare(name: str, contestants: Sequence[Contestant], clips: int, options: a
         label = f"{name}, {clips} clip(s)"
         line = f"{label:<32}{contestant.name:<40}{clips / statistics.median(contestant.seconds):8.2f} clips/s"
         if contestant is not ours:
-            # Of turns side by side: what else the machine does weighs on both.
-            ratio = statistics.median(theirs / own for theirs, own in zip(contestant.seconds, ours.seconds))
-            line += f"   espret is {ratio:6.2f} times as fast, {_difference(results[0], result)}"
-            if ratio < LIMIT:
-                slower.append(f"{label}: {contestant.name} is {1 / ratio:.2f} times as fast as espret")
+            speed = ratio(ours, contestant)
+            line += f"   espret {speed:6.2f} times as fast, {_difference(results[0], result)}"
+            if speed < LIMIT and not contestant.name.startswith("espret"):
+                slower.append(f"{label}: {contestant.name} is {1 / speed:.2f} times as fast as espret")
         print(line, flush=True)
     return slower
+
+
+def ratio(one: Contestant, other: Contestant) -> float:
+    """How many times as fast as the other one is: the median of turns side by side, on which the same load weighs."""
+    return statistics.median(theirs / own for theirs, own in zip(other.seconds, one.seconds))
 
 
 def _difference(ours: Tensor, theirs: Tensor) -> str:

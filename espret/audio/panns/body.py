@@ -14,6 +14,7 @@ from espret.models.batch import length_mask
 from espret.training.augment import stripes
 
 CLASSES = 527  # of AudioSet
+NARROW = 4  # bins
 STRETCH = 1 << 12  # frames of a long recording that go through the blocks at a time (41 s)
 
 
@@ -127,8 +128,8 @@ class ConvBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, pool: bool = True) -> None:
         super().__init__()
-        self.conv1, self.bn1 = _conv3x3(inputs, outputs), nn.BatchNorm2d(outputs)
-        self.conv2, self.bn2 = _conv3x3(outputs, outputs), nn.BatchNorm2d(outputs)
+        self.conv1, self.bn1 = Conv3x3(inputs, outputs), nn.BatchNorm2d(outputs)
+        self.conv2, self.bn2 = Conv3x3(outputs, outputs), nn.BatchNorm2d(outputs)
         self.pool = pool
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -143,8 +144,8 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, pool: bool) -> None:
         super().__init__()
-        self.conv1, self.bn1 = _conv3x3(inputs, outputs), nn.BatchNorm2d(outputs)
-        self.conv2, self.bn2 = _conv3x3(outputs, outputs), nn.BatchNorm2d(outputs)
+        self.conv1, self.bn1 = Conv3x3(inputs, outputs), nn.BatchNorm2d(outputs)
+        self.conv2, self.bn2 = Conv3x3(outputs, outputs), nn.BatchNorm2d(outputs)
         self.downsample: nn.Sequential | None = None
         if pool:
             around = nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
@@ -218,8 +219,23 @@ class ResNet38(Panns):
         return F.dropout(x, 0.2, self.training), lengths
 
 
-def _conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+class Conv3x3(nn.Conv2d):
+    """A 3x3 convolution, padded by 1. On a CPU narrow maps go through it as a product of matrices.
+
+    oneDNN reorders the weights at each call and computes maps of 2 or 4 bins at a quarter of its speed: with the last
+    blocks of CNN14 so, the whole network takes half the time.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, inputs, frames, bins] -> [batch, outputs, frames, bins]."""
+        if x.device.type != "cpu" or x.shape[3] > NARROW or torch.is_grad_enabled():
+            return super().forward(x)
+        squares = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).unfold(1, 3, 1).unfold(2, 3, 1)
+        columns = squares.permute(0, 1, 2, 4, 5, 3).flatten(3)  # [batch, frames, bins, 9 * inputs]
+        return F.linear(columns, self.weight.permute(0, 2, 3, 1).flatten(1)).permute(0, 3, 1, 2)
 
 
 def _cut(x: Tensor, lengths: Tensor | None) -> Tensor:

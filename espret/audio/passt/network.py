@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import groupby
 from typing import ClassVar, Literal
 
 import torch
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from espret.audio.checkpoint import load_network
-from espret.audio.network import Extractor
+from espret.audio.network import Extractor, heard_by_length
 from espret.audio.passt.body import CLASSES, PATCH, WIDTH, Passt
 from espret.audio.passt.mel import HOP, RATE, PasstMel
 
@@ -80,14 +79,8 @@ class PasstNetwork(Extractor):
 
     def _hear(self, segments: list[Tensor]) -> list[Tensor]:
         """What the network makes of each segment [samples]: [frames, dim]."""
-        found: dict[int, Tensor] = {}
-        order = sorted(range(len(segments)), key=lambda number: len(segments[number]))
-        for _, group in groupby(order, key=lambda number: len(segments[number])):
-            numbers = list(group)
-            step = AT_A_TIME.get(segments[0].device.type, 8)
-            for some in (numbers[first : first + step] for first in range(0, len(numbers), step)):
-                found.update(zip(some, self._output(torch.stack([segments[number] for number in some]))))
-        return [found[number] for number in range(len(segments))]
+        at_a_time = AT_A_TIME.get(segments[0].device.type, 8)
+        return heard_by_length(segments, lambda some: self._output(torch.stack(some)), at_a_time)
 
     def _output(self, segments: Tensor) -> Tensor:
         """[batch, samples] -> [batch, frames, dim]."""

@@ -56,7 +56,7 @@ class WavCaps(Corpus):
         """Bring the lists, the blacklist and, without an --audio-dir, the archives of the sources asked for."""
         sources = Sources(self.name, asked)
         wanted = self._wanted(asked)
-        archives = [] if asked.audio_dir is not None else [name for one in wanted for name in _listed_parts(one)]
+        archives = [] if asked.audio_dir is not None else [name for one in wanted for name in _needed(sources, one)]
         lists = self._lists(asked)
         sources.announce([*lists, *archives])
         for name in lists:
@@ -179,6 +179,12 @@ def _folder(source: Source, variant: Variant, sources: Sources, asked: Asked) ->
 
 def _extracted(sources: Sources, source: Source) -> Path:
     return sources.folder(_parts(sources, source), f"audio/{source.name}")
+
+
+def _needed(sources: Sources, source: Source) -> Sequence[str]:
+    """The parts that are to be had, as far as that is known before the last part is there."""
+    listed = _listed_parts(source)
+    return _parts(sources, source) if sources.has(listed[-1]) else listed
 
 
 def _parts(sources: Sources, source: Source) -> Sequence[str]:
