@@ -26,6 +26,10 @@ def main(argv: list[str]) -> int:
     options.add_argument(
         "--sample-rate", type=int, metavar="HZ", help="of --frontend (default: what it is made for; of any: 16000)"
     )
+    options.add_argument("--dtype", choices=("float32", "float16", "flac"), help="of --frontend: what is stored")
+    options.add_argument(
+        "--precision", choices=("float32", "bfloat16", "float16"), help="of --frontend: of the network"
+    )
     options.add_argument("--data", required=True, help="data directory")
     options.add_argument("--out", required=True, help="feature directory")
     options.add_argument("--shard", default="1/1", metavar="J/N", help="which part of the utterances (default all)")
@@ -42,6 +46,10 @@ def main(argv: list[str]) -> int:
     args = options.parse_args(argv)
     if (args.readers is not None and args.readers < 1) or (args.batch_seconds is not None and args.batch_seconds < 0):
         options.error("--readers is at least 1, --batch-seconds at least 0")
+    if args.config and (args.dtype or args.precision or args.sample_rate):
+        options.error(
+            "--dtype, --precision and --sample-rate are for --frontend; with --config its features section says"
+        )
     features = _alone(args) if args.frontend else load_system(args.config).features
     from espret.audio.network import WrongRate
     from espret.features.dump import Dumped, dump
@@ -82,4 +90,6 @@ def _alone(args: argparse.Namespace) -> Features:
         expected = "a name such as cnn14, or {type: NAME, option: value}"
         raise EspretError(f"--frontend {args.frontend}: expected {expected}", status=2)
     rate = Features.sample_rate if args.sample_rate is None else args.sample_rate
-    return Features(name=component["type"], frontend=component, sample_rate=rate)
+    kept = {"dtype": args.dtype, "precision": args.precision}
+    said = {name: value for name, value in kept.items() if value is not None}
+    return Features(name=component["type"], frontend=component, sample_rate=rate, **said)

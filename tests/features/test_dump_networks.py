@@ -98,6 +98,17 @@ def test_real_clips(tmp_path, name):
     )
 
 
+@pytest.mark.parametrize(("frontend", "dtype"), [("waveform", "flac"), ("logmel", "float16")])
+def test_what_is_stored(tmp_path, frontend, dtype):
+    soundfile.write(tmp_path / "a.wav", np.linspace(-0.5, 0.5, 8000), 16000)
+    data = data_dir(tmp_path / "data", {"a": tmp_path / "a.wav"})
+    words = ["dump", "--frontend", frontend, "--data", str(data), "--out", str(tmp_path / "out"), "--dtype", dtype]
+    assert main([*words, "--sample-rate", "32000"]) == 0
+    reader = FeatureReader(tmp_path / "out")
+    assert (reader.about["dtype"], reader.about["sample_rate"]) == (dtype, 32000)
+    assert len(reader["a"]) == (16000 if frontend == "waveform" else 47)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
