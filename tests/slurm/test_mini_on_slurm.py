@@ -27,6 +27,8 @@ def test_every_stage_through_slurm(tmp_path, slurm_env):
     logs = [path for path in logs if path.is_file()]
     assert len(logs) >= 25
     for log in logs:
+        if log.name == "fetch.log":  # files are fetched here: compute nodes often have no connection
+            continue
         assert "# SLURM_JOB_ID=" in log.read_text(), log
         record = json.loads(Path(f"{log}.json").read_text())
         assert record["rc"] == 0 and record["slurm_id"]
