@@ -70,7 +70,8 @@ def train_epoch(
     options, done = run.system.train, run.progress
     items = epoch_items(split, options.captions_per_clip, run.seed, epoch)
     batches = cut(items, options.batch_size, distributed.rank(), distributed.world())
-    begun = saved = time.monotonic() - done.seconds
+    saved = time.monotonic()
+    begun = saved - done.seconds  # of the epoch, what was before an interruption included
     run.model.train()
     for step, batch in enumerate(read(split, batches[done.step :], workers), done.step + 1):
         seed_everything(run.seed, epoch, distributed.rank(), step)
