@@ -45,18 +45,39 @@ class Train:
     """Stage 3: the run's length, optimiser and selection."""
 
     epochs: int = 20
-    batch_size: int = 32
+    batch_size: int = 32  # examples a step, of all processes together
+    accumulate: int = 1  # parts in which a batch is computed, with the gradients of the whole; more need less memory
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"  # the last two: automatic mixed precision
     optimizer: Component = field(default_factory=lambda: {"type": "adam", "lr": 1e-3})
     schedule: Component = field(default_factory=lambda: {"type": "constant"})
     grad_clip: float = 0.0  # maximum gradient norm; 0: no clipping
+    ema: float = 0.0  # decay of the moving average of weights that is validated and kept; 0: the weights themselves
     patience: int = 0  # epochs without improvement before stopping; 0: never
     select: str = "loss"  # validation metric that chooses the checkpoint
+    keep_best: int = 1  # epochs whose weights are kept, the best by `select`
+    average: int = 1  # epochs whose mean weights are decoded with, the best by `select`
     # "one": a random caption of each clip an epoch; "group": each clip once with all its captions, so that its audio is
     # encoded once; "all": every pair is an example.
     captions_per_clip: str = "one"
     augment: list[Component] = field(default_factory=list)
     threads: int = 0  # CPU threads; 0: torch's choice
     save_minutes: float = 10.0  # a checkpoint within an epoch after as many; one is written after each epoch anyway
+
+    def __post_init__(self) -> None:
+        at_least = {
+            "epochs": 0,
+            "batch_size": 1,
+            "accumulate": 1,
+            "grad_clip": 0,
+            "patience": 0,
+            "keep_best": 1,
+            "average": 1,
+        }
+        for name, least in at_least.items():
+            if getattr(self, name) < least:
+                raise EspretError(f"train.{name} is {getattr(self, name)}; expected at least {least}")
+        if not 0 <= self.ema < 1:
+            raise EspretError(f"train.ema is {self.ema}; expected a decay from 0 to below 1, such as 0.999")
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A trained network for decoding: rebuilt from an experiment folder's configuration and best weights."""
+"""A trained network for decoding: rebuilt from an experiment folder's configuration and weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from espret.config import Component, System, build, load_system
 from espret.errors import EspretError
 from espret.models import NETWORKS
-from espret.training import checkpoint
+from espret.training import weights
 
 
 def load_network(exp: str | Path, dim: int, vocabulary: int, device: torch.device) -> tuple[Any, System]:
@@ -20,11 +20,10 @@ def load_network(exp: str | Path, dim: int, vocabulary: int, device: torch.devic
     that the network was trained with.
     """
     system = load_system(Path(exp) / "config.yaml")
-    best = checkpoint.load(Path(exp) / checkpoint.BEST)
     model = _without_checkpoints(system.model)
     network = build(NETWORKS, model, f"{exp}/config.yaml: model", dim=dim, vocabulary=vocabulary)
     try:
-        network.load_state_dict(best["model"])
+        network.load_state_dict(weights.load(Path(exp), system.train))
     except RuntimeError as error:
         raise EspretError(
             f"{exp}: its weights do not fit these features ({dim} dimensions) and this tokenizer ({vocabulary} tokens):"

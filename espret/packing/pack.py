@@ -22,7 +22,7 @@ from espret.packing.archive import CONFIG, SCORES, TEXT, write_archive
 from espret.recipe.systems import IMPORTED, SAFE_NAME
 from espret.report.results import score_dir
 from espret.text.prepare import load_tokenizer
-from espret.training import TASKS, checkpoint
+from espret.training import TASKS, checkpoint, weights
 
 
 class Experiment(NamedTuple):
@@ -51,7 +51,7 @@ def pack(
     if not SAFE_NAME.fullmatch(corpus):
         raise EspretError(f"--corpus '{corpus}': names a file: letters, digits, '_', '-', '+' and '.' only")
     best = Path(exp) / checkpoint.BEST
-    members = {CONFIG: _config(exp, config), checkpoint.BEST: _weights(best), **_tokenizer(text)}
+    members = {CONFIG: _config(exp, config), checkpoint.BEST: _weights(Path(exp)), **_tokenizer(text)}
     for folder in scores:
         members[f"{Path(folder).name}/{SCORES}"] = _scores(experiment, folder)
     about = {
@@ -79,15 +79,16 @@ def _config(exp: str | os.PathLike[str], config: str | os.PathLike[str] | None) 
     system = load_system(Path(exp) / CONFIG)
     if system.features.frontend.get("type") == IMPORTED:
         raise EspretError(f"{exp}: hears imported features, which are not made of sound files; leave stage 6 out")
+    system.train.average = 1  # the archive's weights are the mean already
     if config is not None:
         system.decode = load_system(Path(config)).decode
     return yaml.safe_dump(asdict(system), sort_keys=False, allow_unicode=True).encode()
 
 
-def _weights(best: Path) -> bytes:
-    """A checkpoint with the weights and nothing else."""
+def _weights(exp: Path) -> bytes:
+    """A checkpoint with the weights that the experiment decodes with and nothing else."""
     stream = io.BytesIO()
-    torch.save({"model": dict(checkpoint.load(best)["model"])}, stream)
+    checkpoint.write(stream, {"model": weights.load(exp, load_system(exp / CONFIG).train)})
     return stream.getvalue()
 
 

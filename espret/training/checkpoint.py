@@ -1,16 +1,18 @@
-"""What a run leaves to be continued or used: `checkpoint.pt`, the generation before it, and `best.pt`.
+"""What a run leaves to be continued or used: `checkpoint.pt`, the generation before it, `best.pt` and its like.
 
-A file is whole or absent: written beside, flushed to disk, renamed. Reading checks every member's CRC and falls back
-to the older generation with a warning.
+A file is whole or absent: written beside, flushed to disk, renamed. It is torch's zip format, for any program that
+reads that; the archive's comment is the SHA-256 of all that stands before. Reading checks it, and falls back to the
+generation before with a warning.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import struct
 import sys
-import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -21,11 +23,34 @@ LAST = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
 BEST = "best.pt"
 
+HEX = 64  # bytes of the comment
+COMMENT = struct.pack("<H", HEX)  # its length, the last field of a zip
+
 
 def save(path: Path, value: dict[str, Any]) -> None:
     """Write `value` (tensors and plain values) to `path`, whole or not at all."""
-    with atomic_write(path, "wb") as stream:
-        torch.save(value, stream)
+    with atomic_write(path, "w+b") as stream:
+        write(stream, value)
+
+
+def write(stream: IO[bytes], value: dict[str, Any]) -> None:
+    """Write `value`, with its hash, to a stream that can be read as well."""
+    torch.save(value, stream)
+    size = stream.seek(-len(COMMENT), os.SEEK_END)
+    stream.write(COMMENT)
+    digest = _digest(stream, size + len(COMMENT))
+    stream.seek(0, os.SEEK_END)
+    stream.write(digest)
+
+
+def _digest(stream: IO[bytes], size: int) -> bytes:
+    """The SHA-256 of the first `size` bytes, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    stream.seek(0)
+    while size > 0 and (block := stream.read(min(size, 1 << 20))):
+        digest.update(block)
+        size -= len(block)
+    return digest.hexdigest().encode()
 
 
 def save_generation(folder: Path, value: dict[str, Any]) -> None:
@@ -39,14 +64,14 @@ def load(path: Path) -> dict[str, Any]:
     """The checkpoint in `path`, on the CPU. Raises EspretError if it is missing, damaged or not a checkpoint."""
     if not path.is_file():
         raise EspretError(f"{path}: no such checkpoint; needs stage 3: run ./run.sh --stage 3 --stop-stage 3")
+    with open(path, "rb") as stream:
+        size = stream.seek(0, os.SEEK_END) - HEX
+        if size < 0 or _digest(stream, size) != stream.read(HEX):
+            raise EspretError(f"{path}: not a whole checkpoint: its SHA-256 is not the one at its end")
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise EspretError(f"{path}: damaged (checksum of {damaged} differs)")
         value = torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, RuntimeError, OSError, ValueError, EOFError) as error:
-        raise EspretError(f"{path}: not a whole checkpoint: {error}") from None
+    except (RuntimeError, OSError, ValueError, EOFError) as error:
+        raise EspretError(f"{path}: not a checkpoint: {error}") from None
     if not isinstance(value, dict):
         raise EspretError(f"{path}: expected a mapping, found {type(value).__name__}")
     return value

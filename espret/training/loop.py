@@ -7,6 +7,7 @@ interrupted. Asked to stop (SIGTERM, SIGINT, SIGUSR1), it saves after the step a
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,21 +17,15 @@ import torch
 from torch import Tensor
 
 from espret.config import System
+from espret.errors import EspretError
 from espret.models.batch import Batch
-from espret.training import distributed
+from espret.training import distributed, weights
 from espret.training.data import Split, cut, epoch_items, read
 from espret.training.interruption import Interruption, Stopped
-from espret.training.run import (
-    Progress,
-    Run,
-    best_epoch,
-    finished,
-    require_finite,
-    save,
-    save_progress,
-    seed_everything,
-    start,
-)
+from espret.training.longest import memory_for, try_longest
+from espret.training.run import Progress, Run, finished, save, save_progress, start
+from espret.training.seeds import Seeds
+from espret.training.suspect import named
 
 
 def train(
@@ -49,6 +44,8 @@ def train(
     """
     run = start(system, splits, vocabulary, seed, out, device)
     with Interruption() as interruption:
+        if not finished(run):
+            try_longest(run.backward, splits[0], system.train)
         while not finished(run):
             begun = time.monotonic()
             epoch = len(run.history) + 1
@@ -59,7 +56,10 @@ def train(
             if distributed.rank() == 0:
                 save(run)
                 report(run, time.monotonic() - begun)
-            stop_if_asked(run, interruption, epoch + 1)
+            if not finished(run):
+                stop_if_asked(run, interruption, epoch + 1)
+    if distributed.rank() == 0:
+        weights.finish(out, system.train, run.history)
     return run
 
 
@@ -72,22 +72,49 @@ def train_epoch(
     batches = cut(items, options.batch_size, distributed.rank(), distributed.world())
     saved = time.monotonic()
     begun = saved - done.seconds  # of the epoch, what was before an interruption included
-    run.model.train()
+    run.network.train()
     for step, batch in enumerate(read(split, batches[done.step :], workers), done.step + 1):
-        seed_everything(run.seed, epoch, distributed.rank(), step)
         set_learning_rate(run, epoch - 1 + step / len(batches))
-        batch = augment(batch.to(run.device), run.augmentations)
-        loss, stats = run.model(batch)
-        require_finite(loss.item(), "the loss", epoch, step, batch.utts)
-        update(run, loss, epoch, step, batch.utts)
+        stats = train_step(run, batch, Seeds(run.seed, epoch, distributed.rank(), step))
         done.add(stats, len(batch.utts), time.monotonic() - begun)
         if step < len(batches):
             stop_if_asked(run, interruption, epoch)
             if distributed.agreed(time.monotonic() - saved >= 60 * options.save_minutes):
+                run.finite.now()
                 save_progress(run)
                 saved = time.monotonic()
+    run.finite.now()
     sums = {name: distributed.total(value).item() for name, value in done.totals.items()}
     return {name: value / len(items) for name, value in sums.items()}, len(items)
+
+
+def train_step(run: Run, batch: Batch, place: Seeds) -> dict[str, Tensor]:
+    """Loss, gradients and the optimiser's step; the means over the batch that are reported."""
+    place.plant()
+    batch = augment(batch.to(run.device), run.augmentations)
+    run.optimizer.zero_grad(set_to_none=True)
+    with named(batch, place, run.out), memory_for(f"the batch of epoch {place.epoch}, step {place.step}", run.device):
+        loss, stats = run.backward(batch, place)
+        norm, updated = update(run)
+    run.finite.later({"the loss": loss} | ({"the gradient's norm": norm} if updated else {}), batch, place)
+    return {**stats, "grad_norm": norm}
+
+
+def update(run: Run) -> tuple[Tensor, bool]:
+    """Clip the gradients, let the optimiser step and the moving average follow.
+
+    Returns the gradients' norm, and False where float16 gradients overflowed and nothing was changed.
+    """
+    precision = run.backward.precision
+    precision.scaler.unscale_(run.optimizer)
+    gradients = [one.grad for one in run.network.parameters() if one.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if run.system.train.grad_clip:
+        torch.nn.utils.clip_grads_with_norm_(run.network.parameters(), run.system.train.grad_clip, norm)
+    updated = precision.step(run.optimizer)
+    if run.ema is not None:
+        run.ema.update_parameters(run.network)
+    return norm, updated
 
 
 def stop_if_asked(run: Run, interruption: Interruption, epoch: int) -> None:
@@ -95,6 +122,7 @@ def stop_if_asked(run: Run, interruption: Interruption, epoch: int) -> None:
     number = distributed.largest(interruption.number)
     if number:
         if run.progress.step:
+            run.finite.now()
             save_progress(run)
         raise Stopped(number, epoch, run.progress.step)
 
@@ -112,24 +140,18 @@ def set_learning_rate(run: Run, epoch: float) -> None:
         group["lr"] = group["initial_lr"] * run.schedule.factor(epoch, run.system.train.epochs)
 
 
-def update(run: Run, loss: Tensor, epoch: int, step: int, utts: list[str]) -> None:
-    """Gradients, their clipping, and the optimiser's step."""
-    run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    if run.system.train.grad_clip:
-        norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), run.system.train.grad_clip)
-        require_finite(norm.item(), "the gradient's norm", epoch, step, utts)
-    run.optimizer.step()
-
-
 def validate(run: Run, task: Any, split: Split, epoch: int) -> dict[str, float]:
     """Validation metrics, computed by rank 0 and known to all, so that all agree on when to stop."""
     metrics: dict[str, float] | None = None
     if distributed.rank() == 0:
-        metrics = task.validate(run.network, split, run.system.train.batch_size, run.device)
+        metrics = task.validate(run.evaluated, split, run.system.train.batch_size, run.device)
     metrics = distributed.broadcast(metrics)
     assert metrics is not None
-    require_finite(metrics["loss"], "the validation loss", epoch, 0, [split.name])
+    if not math.isfinite(metrics["loss"]):
+        raise EspretError(
+            f"the validation loss is {metrics['loss']} in epoch {epoch}, on {split.name}; look at its features and "
+            "captions, or lower train.optimizer.lr, or set train.grad_clip"
+        )
     return metrics
 
 
@@ -152,7 +174,7 @@ def report(run: Run, seconds: float) -> None:
     row, options = run.history[-1], run.system.train
     left = (options.epochs - row["epoch"]) * seconds
     figures = "  ".join(f"{name} {value:.4g}" for name, value in row["valid"].items() if name != "loss")
-    star = " *" if best_epoch(run.history, options.select) == row["epoch"] else ""
+    star = " *" if weights.best_epoch(run.history, options.select) == row["epoch"] else ""
     print(
         f"epoch {row['epoch']}/{options.epochs}  loss {row['train']['loss']:.3f}  valid loss {row['valid']['loss']:.3f}"
         f"  {figures}  lr {row['lr']:.2g}  {row['clips_per_second']:.0f} clips/s"

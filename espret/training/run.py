@@ -8,33 +8,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import random
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
 
 from espret.config import System, Train, build
-from espret.errors import EspretError, nearest
+from espret.errors import EspretError
 from espret.files import write_jsonl, write_text
 from espret.models import NETWORKS
-from espret.models.batch import Batch
-from espret.training import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, checkpoint, distributed
+from espret.training import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, checkpoint, distributed, weights
+from espret.training.backward import Backward
 from espret.training.data import Split
+from espret.training.precision import Precision
+from espret.training.seeds import Seeds
+from espret.training.suspect import Finite
 
-LOWER_IS_BETTER = ("loss", "MedR", "MeanR")
+# What may change when a run is continued.
 RUN_LENGTH = (
     "train.epochs",
     "train.patience",
     "train.threads",
     "train.save_minutes",
-)  # may change when a run is continued
+    "train.keep_best",
+    "train.average",
+)
 
 
 @dataclass
@@ -61,24 +63,20 @@ class Run:
     out: Path
     device: torch.device
     network: nn.Module
-    model: nn.Module  # calling it gives the loss: the network's, or DDP around it
+    backward: Backward
     optimizer: torch.optim.Optimizer
     schedule: Any
     augmentations: list[Any]
+    ema: AveragedModel | None
+    finite: Finite
     identity: dict[str, Any]
     history: list[dict[str, Any]] = field(default_factory=list)
     progress: Progress = field(default_factory=Progress)  # of the epoch after the history's last
 
-
-class _Loss(nn.Module):
-    """The network's loss as a forward pass, which is what DDP wraps."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.network.loss(batch)  # type: ignore[operator]
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network whose metrics count and whose weights are kept: the moving average where there is one."""
+        return self.network if self.ema is None else self.ema.module
 
 
 def start(
@@ -91,7 +89,7 @@ def start(
         torch.use_deterministic_algorithms(True)
         # Filling fresh memory costs time and only serves to find bugs.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    seed_everything(seed, 0, 0, 0)
+    Seeds(seed).plant()
     network = build(NETWORKS, system.model, "model", dim=splits[0].dim, vocabulary=vocabulary).to(device)
     optimizer = _optimizer(system.train, network)
     run = Run(
@@ -100,10 +98,12 @@ def start(
         out=out,
         device=device,
         network=network,
-        model=_parallel(network, device),
+        backward=Backward(network, Precision(system.train.precision, device), system.train.accumulate),
         optimizer=optimizer,
         schedule=build(SCHEDULES, system.train.schedule, "train.schedule"),
         augmentations=[build(AUGMENTATIONS, one, "train.augment") for one in system.train.augment],
+        ema=weights.ema(network, system.train.ema),
+        finite=Finite(out),
         identity=_identity(system, splits, seed),
     )
     _resume(run)
@@ -113,30 +113,12 @@ def start(
     return run
 
 
-def seed_everything(seed: int, epoch: int, process: int, step: int) -> None:
-    """Seed Python's, NumPy's and torch's generators for one step of one process."""
-    state = int(np.random.SeedSequence([seed, epoch, process, step]).generate_state(1)[0])
-    random.seed(state)
-    np.random.seed(state)
-    torch.manual_seed(state)
-
-
 def _optimizer(train: Train, network: nn.Module) -> torch.optim.Optimizer:
     trained = [one for one in network.parameters() if one.requires_grad]
     optimizer: torch.optim.Optimizer = build(OPTIMIZERS, train.optimizer, "train.optimizer", params=trained)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer
-
-
-def _parallel(network: nn.Module, device: torch.device) -> nn.Module:
-    model: nn.Module = _Loss(network)
-    if distributed.world() == 1:
-        return model
-    if device.type == "cuda":
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        return DistributedDataParallel(model, device_ids=[device.index])
-    return DistributedDataParallel(model)
 
 
 def _identity(system: System, splits: tuple[Split, Split], seed: int) -> dict[str, Any]:
@@ -167,6 +149,9 @@ def _resume(run: Run) -> None:
         raise EspretError(f"{run.out} holds another run ({what}); remove the folder or choose another --out")
     run.network.load_state_dict(saved["model"])
     run.optimizer.load_state_dict(saved["optimizer"])
+    run.backward.precision.scaler.load_state_dict(saved["scaler"])
+    if run.ema is not None:
+        run.ema.load_state_dict(saved["ema"])
     run.history = json.loads(saved["history"])
     run.progress = _progress(saved["progress"], run.device)
     if distributed.rank() == 0:
@@ -198,11 +183,9 @@ def save_progress(run: Run) -> None:
 def save(run: Run) -> None:
     """Leave the run's state after an epoch on disk, so that a kill between any two of these writes loses nothing but
     what came after the last checkpoint."""
-    epoch = len(run.history)
-    if best_epoch(run.history, run.system.train.select) == epoch:
-        best = {"model": run.network.state_dict(), "epoch": epoch, "valid": run.history[-1]["valid"]}
-        checkpoint.save(run.out / checkpoint.BEST, best)
+    weights.keep(run.out, run.system.train, run.history, run.evaluated.state_dict())
     _save_state(run, [])
+    weights.forget(run.out, run.system.train, run.history)
     write_jsonl(run.out / "metrics.jsonl", run.history)
 
 
@@ -211,6 +194,8 @@ def _save_state(run: Run, totals: list[dict[str, Tensor]]) -> None:
     state = {
         "model": run.network.state_dict(),
         "optimizer": run.optimizer.state_dict(),
+        "scaler": run.backward.precision.scaler.state_dict(),
+        "ema": {} if run.ema is None else run.ema.state_dict(),
         "history": json.dumps(run.history),
         "progress": progress,
         "identity": json.dumps(run.identity),
@@ -218,30 +203,8 @@ def _save_state(run: Run, totals: list[dict[str, Tensor]]) -> None:
     checkpoint.save_generation(run.out, state)
 
 
-def best_epoch(history: list[dict[str, Any]], select: str) -> int:
-    """The epoch (from 1) with the best validation metric `select`, the first of equals; 0 before the first.
-
-    Raises EspretError if validation has no such metric.
-    """
-    if not history:
-        return 0
-    if select not in history[0]["valid"]:
-        raise EspretError(f"train.select: no validation metric '{select}'{nearest(select, history[0]['valid'])}")
-    sign = 1 if select.split("/")[-1] in LOWER_IS_BETTER else -1
-    return min(range(len(history)), key=lambda row: sign * history[row]["valid"][select]) + 1
-
-
 def finished(run: Run) -> bool:
     """Whether the run has all its epochs, or `patience` epochs without improvement behind it."""
     train, epochs = run.system.train, len(run.history)
-    stale = epochs - best_epoch(run.history, train.select)
+    stale = epochs - weights.best_epoch(run.history, train.select)
     return epochs >= train.epochs or bool(train.patience and stale >= train.patience)
-
-
-def require_finite(value: float, what: str, epoch: int, step: int, utts: list[str]) -> None:
-    """Raise EspretError naming the place and the clips if `value` is NaN or infinite."""
-    if not math.isfinite(value):
-        raise EspretError(
-            f"{what} is {value} in epoch {epoch}, step {step}; clips of the batch: {' '.join(utts)}; look at their "
-            "features and captions, or lower train.optimizer.lr, or set train.grad_clip"
-        )

@@ -27,7 +27,8 @@ from espret.text.prepare import load_tokenizer
 from espret.training import augment, checkpoint, loop, optim, tasks
 from espret.training.data import Split, cut
 from espret.training.optim import Cosine, Step
-from espret.training.run import best_epoch, save_progress
+from espret.training.run import save_progress
+from espret.training.weights import best_epoch
 
 TIMES = ("seconds", "clips_per_second")
 
@@ -40,7 +41,9 @@ def rows(out: Path) -> list[dict[str, Any]]:
 def assert_same_run(one: Path, other: Path) -> None:
     assert rows(one) == rows(other)
     assert [row["epoch"] for row in rows(one)] == list(range(1, len(rows(one)) + 1))
-    for name in (checkpoint.LAST, checkpoint.BEST):
+    names = [str(path.relative_to(one)) for path in one.rglob("*.pt") if path.name != checkpoint.PREVIOUS]
+    assert {checkpoint.LAST, checkpoint.BEST} <= {*names}
+    for name in names:
         first, second = checkpoint.load(one / name)["model"], checkpoint.load(other / name)["model"]
         assert first.keys() == second.keys()
         assert all(torch.equal(first[key], second[key]) for key in first)
@@ -64,13 +67,26 @@ def test_training_learns_and_a_finished_run_returns_at_once(task: str, mode: str
     assert read_jsonl(tmp_path / "exp/metrics.jsonl") == history
 
 
+BFLOAT16 = {"precision": "bfloat16", "ema": 0.9, "accumulate": 2, "average": 2, "keep_best": 3}
+FLOAT16 = {"precision": "float16", "optimizer": {"type": "adam", "lr": 0.01}}
+
+
 @pytest.mark.parametrize("task", ["retrieval", "captioning"])
-@pytest.mark.parametrize("minutes", [10.0, 0.0])  # between checkpoints within an epoch: none, and one after each step
+@pytest.mark.parametrize(
+    ("minutes", "options"),  # between checkpoints within an epoch: none, and one after each step
+    [(10.0, {}), (0.0, {}), (10.0, BFLOAT16), (0.0, BFLOAT16), (0.0, FLOAT16)],
+    ids=["epochs", "steps", "bfloat16-epochs", "bfloat16-steps", "float16-steps"],
+)
 def test_a_crash_at_any_write_changes_nothing(
-    task: str, minutes: float, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: str,
+    minutes: float,
+    options: dict[str, Any],
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert main(train_arguments(corpus, tmp_path / "whole", task, system(task))) == 0
-    words = train_arguments(corpus, tmp_path / "broken", task, system(task, save_minutes=minutes))
+    assert main(train_arguments(corpus, tmp_path / "whole", task, system(task, **options))) == 0
+    words = train_arguments(corpus, tmp_path / "broken", task, system(task, save_minutes=minutes, **options))
     torch_save, interruptions = torch.save, 0
 
     def failing(limit: int) -> Any:
@@ -93,7 +109,7 @@ def test_a_crash_at_any_write_changes_nothing(
     assert interruptions > 3
     assert main(words) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "broken")
-    assert not list((tmp_path / "broken").glob(".*"))
+    assert not list((tmp_path / "broken").rglob(".*"))
 
 
 @pytest.mark.parametrize("minutes", [10.0, 0.0])

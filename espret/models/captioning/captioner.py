@@ -37,8 +37,11 @@ class Captioner(nn.Module):
         mask = length_mask(lengths, frames.shape[1])
         return self.adapter(frames, mask), mask
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean cross entropy a token (EOS counts, PAD does not), and the share of tokens that are predicted."""
+    def loss(self, batch: Batch, whole: Batch | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean cross entropy a token (EOS counts, PAD does not), and the share of tokens that are predicted.
+
+        With `whole`, of which `batch` is a part: what it adds to these means over the tokens of the whole.
+        """
         memory, mask = self.encode(batch.feats, batch.lengths)
         logits = self.decoder(batch.tokens[:, :-1], memory, mask, batch.owner)
         targets = batch.tokens[:, 1:]
@@ -47,7 +50,7 @@ class Captioner(nn.Module):
             logits.flatten(0, 1), targets.flatten(), ignore_index=PAD, reduction="sum", label_smoothing=smoothing
         )
         real = targets != PAD
-        count = real.sum()
+        count = ((whole or batch).tokens[:, 1:] != PAD).sum()
         loss = mean_over_processes(total, count) if self.training else total / count
         right = ((logits.argmax(2) == targets) & real).sum() / count
         return loss, {"loss": (total / count).detach(), "accuracy": 100 * right.detach()}

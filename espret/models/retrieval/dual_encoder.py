@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -54,14 +55,22 @@ class DualEncoder(nn.Module):
         """Cosine similarities [captions, clips] of embeddings."""
         return text @ audio.T
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The contrastive loss over the batch; in training over the batches of all processes."""
-        audio, text = self.embed_audio(batch.feats, batch.lengths), self.embed_text(batch.tokens)
-        owner, clip = batch.owner, batch.clip
-        if self.training:
-            audio, text, owner, clip = gather_pairs(audio, text, owner, clip)
-        loss = self.criterion(self.similarity(text, audio), Pairs.of(owner, clip))
+    def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the loss needs of a batch: embeddings of its clips and of its captions."""
+        return self.embed_audio(batch.feats, batch.lengths), self.embed_text(batch.tokens)
+
+    def loss_of(self, rows: tuple[Tensor, Tensor], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The contrastive loss over the batch, in float32; in training over the batches of all processes."""
+        with torch.autocast(batch.feats.device.type, enabled=False):
+            audio, text, owner, clip = rows[0].float(), rows[1].float(), batch.owner, batch.clip
+            if self.training:
+                audio, text, owner, clip = gather_pairs(audio, text, owner, clip)
+            loss = self.criterion(self.similarity(text, audio), Pairs.of(owner, clip))
         return loss, {"loss": loss.detach()}
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """`loss_of` the batch's own rows."""
+        return self.loss_of(self.rows(batch), batch)
 
 
 def _projection(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Module:
