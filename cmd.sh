@@ -6,6 +6,7 @@
 #   --max-jobs-run N   at most N tasks of an array at a time
 #   --num-threads N    CPU cores of a task        --mem 4G   memory of a task
 #   --gpu N            GPUs of a task             --time 2:00:00   time limit of a task
+#   --warning SECONDS  slurm.py: USR1 so long before the time limit; for what then saves and is to run again (training)
 #   --config FILE      slurm.py: conf/slurm.conf, overlaid by the untracked conf/slurm.local.conf
 
 cmd_backend=${cmd_backend:-local}
@@ -14,11 +15,13 @@ case "${cmd_backend}" in
   local) # this machine: as many tasks at a time as it has cores (or GPUs)
     cpu_cmd="run.py"
     cuda_cmd="run.py"
+    train_cmd=${cuda_cmd}
     decode_cmd="run.py"
     ;;
   slurm) # conf/slurm.conf says how the options become those of sbatch
     cpu_cmd="slurm.py --mem 4G"
     cuda_cmd="slurm.py --mem 16G --num-threads 2"
+    train_cmd="${cuda_cmd} --warning 120" # whatever the time limit is, training goes on in the next job
     decode_cmd="slurm.py --mem 4G"
     ;;
   *)

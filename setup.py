@@ -30,6 +30,7 @@ setup(
         "pyyaml",
         "jinja2",
         "matplotlib",
+        "tensorboard",
         "tqdm",
         "sentencepiece",
         "packaging",

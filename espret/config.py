@@ -145,4 +145,7 @@ def build(registry: Registry, component: Component, where: str = "", **runtime: 
     except Exception as error:
         raise EspretError(f"{where} ({component['type']}): {_first_lines(error)}") from None
     values = vars(parsed).get("x")
-    return target(**(values.as_dict() if values else {}), **runtime)
+    try:
+        return target(**(values.as_dict() if values else {}), **runtime)
+    except ValueError as error:  # torch's, for a number out of bounds
+        raise EspretError(f"{where} ({component['type']}): {error}") from error

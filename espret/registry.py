@@ -26,6 +26,9 @@ class Registry(Mapping[str, str]):
         except KeyError:
             raise EspretError(f"unknown {self.kind} '{name}'{nearest(name, self._entries)}") from None
 
+    def __contains__(self, name: object) -> bool:  # Mapping's asks for the value, and an unknown name is an error
+        return name in self._entries
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 

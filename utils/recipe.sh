@@ -125,11 +125,12 @@ while IFS=$'\t' read -r name system config feats text file expert weights; do
   file_of[${system}]=${file} expert_of[${system}]=${expert} weights_of[${system}]=${weights}
 done <<<"${system_rows}"
 
-train_cmd="${cuda_cmd} --gpu ${ngpu}" launch=()
+train_cmd="${train_cmd:-${cuda_cmd}} --gpu ${ngpu}" launch=() # a cmd.sh of one's own may have no train_cmd
 if ((num_nodes > 1)); then
   command -v srun >/dev/null || option_error "--num-nodes ${num_nodes} needs Slurm (no srun on PATH)"
   train_cmd+=" --num-nodes ${num_nodes}"
-  launch=(srun --export=ALL --ntasks-per-node=1) # the job script runs on one node; this takes the command to each
+  # The job script runs on one node; this takes the command to each. Where one node's part ends, the others soon end too.
+  launch=(srun --export=ALL "--nodes=${num_nodes}" --ntasks-per-node=1 --wait=60)
 fi
 if "${gpu_inference}"; then
   infer_cmd="${cuda_cmd} --gpu 1" infer_ngpu=1 dump_cmd="${cuda_cmd} --gpu 1" dump_nj=${inference_nj}

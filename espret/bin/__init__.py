@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         print(_usage(), end="")
         return 0 if words else 2
     verb = words[0]
-    if verb not in list(VERBS):
+    if verb not in VERBS:
         print(f"espret: unknown verb '{verb}'{nearest(verb, VERBS)}", file=sys.stderr)
         return 2
     # Idle threads of torch's OpenMP sleep rather than spin: on a busy machine spinning costs several times the time.

@@ -6,49 +6,71 @@ Leaves config.yaml, metrics.jsonl (one row an epoch), checkpoint.pt (to continue
 from __future__ import annotations
 
 import argparse
-import os
 import sys
+from typing import TYPE_CHECKING
 
 from espret.bin import parser
-from espret.config import load_system
+from espret.config import System, load_system
 from espret.errors import EspretError
+
+if TYPE_CHECKING:
+    from espret.training.rendezvous import Place  # what loads torch is loaded once the configuration has been read
 
 
 def main(argv: list[str]) -> int:
     """`espret train --task retrieval --config CONF --train-data D --train-feats F ... --out EXP`."""
     args = _options().parse_args(argv)
     system = load_system(args.config)
+    from espret.training import TASKS, distributed
+    from espret.training.interruption import WARNING, Interruption
+    from espret.training.launch import launch, member
+    from espret.training.rendezvous import place
+
+    kind = TASKS.load(args.task)
+    processes = args.ngpu or args.processes
+    with member(), Interruption([WARNING]):  # a warning that comes while all this is read counts too
+        at = place(processes, args.num_nodes)
+        if at is None and processes * args.num_nodes > 1:
+            distributed.require_gpus(args.ngpu)
+            return launch(["train", *argv], processes, args.num_nodes)
+        return _train(args, system, kind, at)
+
+
+def _train(args: argparse.Namespace, system: System, kind: type, at: Place | None) -> int:
+    """Train as the process that is `at` this place among several, or alone."""
     from pathlib import Path
 
     from espret.text.prepare import load_tokenizer
-    from espret.training import TASKS, distributed
+    from espret.training import distributed
     from espret.training.data import Split
-    from espret.training.interruption import Stopped
+    from espret.training.interruption import Stopped, ignore_from_now_on
     from espret.training.loop import train
+    from espret.training.rendezvous import join
 
-    task = TASKS.load(args.task)()
-    device = distributed.choose_device(args.ngpu)
-    processes = args.ngpu or args.processes
-    if processes * args.num_nodes > 1 and distributed.LAUNCHED not in os.environ:
-        distributed.relaunch(["train", *argv], processes, args.num_nodes)
-    distributed.join(device)
-    clean = False
+    device = distributed.choose_device(args.ngpu, at and at.local_rank)
+    if at:
+        join(at, device)
+    status = None
     try:
         tokenizer = load_tokenizer(args.text)
         splits = (
             Split(args.train_data, args.train_feats, tokenizer, args.cache_gb),
             Split(args.valid_data, args.valid_feats, tokenizer, args.cache_gb),
         )
+        task = kind(system, splits[1], tokenizer)
         run = train(system, task, splits, len(tokenizer), args.seed, Path(args.out), device, args.num_workers)
         if not run.history:
             raise EspretError(f"{args.config}: train.epochs is {system.train.epochs}; nothing was trained")
-        clean = True
+        status = 0
     except Stopped as stop:
-        print(f"espret train: {stop}", file=sys.stderr, flush=True)
-        return 128 + stop.number
+        if at:  # the launcher passes on what may have come already
+            ignore_from_now_on()
+        if distributed.rank() == 0:
+            print(f"espret train: {stop}", file=sys.stderr, flush=True)
+        status = stop.status
     finally:
-        distributed.leave(clean)
-    return 0
+        distributed.leave(status)
+    return status
 
 
 def _options() -> argparse.ArgumentParser:
@@ -65,7 +87,7 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--num-nodes", type=int, default=1, help="nodes of the Slurm job (default 1)")
     options.add_argument("--processes", type=int, default=1, help="processes on the CPU when --ngpu is 0 (default 1)")
     options.add_argument(
-        "--num-workers", type=int, default=2, help="reading processes for features on disk (default 2)"
+        "--num-workers", type=int, default=2, help="threads that make batches ahead (default 2; 0: none)"
     )
     options.add_argument("--cache-gb", type=float, default=2.0, help="keep smaller feature sets in memory (default 2)")
     options.add_argument("--out", required=True, help="experiment folder, one a seed")

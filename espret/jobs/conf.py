@@ -30,6 +30,8 @@ option num_threads=* --cpus-per-task=$0
 option num_nodes=* --nodes=$0
 option gpu=0
 option gpu=* --gres=gpu:$0
+option warning=0
+option warning=* --signal=B:USR1@$0
 """
 
 # What a runner does itself; none of these reaches the configuration.

@@ -101,6 +101,7 @@ class Follower:
         sys.stdout.flush()
 
     def _show(self, line: str) -> None:
+        self._in_head |= line.startswith("# Running on ")  # of the next attempt at a task that Slurm has requeued
         if self._in_head:
             self._in_head = line.startswith("#") and line != "#"
             if line.startswith("#"):

@@ -3,6 +3,9 @@
 The script writes the log in the parts that Kaldi's users know and, as its last act, the task's status file, atomically:
 `STATUS_DIR/TASK.ATTEMPT` with what bash's `times` prints (CPU time: its own, then the command's) and lines
 `name=value`. A task has succeeded only if such a file says `rc=0`.
+
+With --warning SECONDS, for commands that save when USR1 comes, Slurm sends this script USR1 so long before the job's
+time is over. It passes USR1 on; where the command then ends with EX_TEMPFAIL (75), the job is put into the queue again.
 """
 
 from __future__ import annotations
@@ -32,10 +35,7 @@ if [ "${{attempt}}" = 0 ]; then : > "${{log}}" || exit 1; fi
 # At its end the job's processes get TERM: the command ends, and this shell must live to write down how.
 trap : TERM
 set -o pipefail
-(
-{command}
-) >> "${{log}}" 2>&1 < /dev/null
-rc=$?
+{run}
 end=$(date +%s.%N)
 {{
   printf '# Accounting: begin_time=%s\n# Accounting: end_time=%s\n' "${{begin%.*}}" "${{end%.*}}"
@@ -46,7 +46,43 @@ times > "${{status_file}}.tmp"
 {{
   printf '%s\n' "rc=${{rc}}" "start=${{begin}}" "end=${{end}}" "host=$(hostname)" "slurm_id=${{SLURM_JOB_ID}}"
 }} >> "${{status_file}}.tmp" && mv -f -- "${{status_file}}.tmp" "${{status_file}}"
-exit "${{rc}}"
+{again}exit "${{rc}}"
+"""
+
+_RUN = r"""(
+{command}
+) >> "${{log}}" 2>&1 < /dev/null
+rc=$?"""
+
+# Bash acts on a signal at once only while it waits. What does not handle USR1 is not to die of it, so it starts with
+# USR1 ignored; it is sent to the whole process group, this script's, for the command may be several processes (srun).
+_RUN_WARNED = r"""trap '' USR1
+(
+{command}
+) >> "${{log}}" 2>&1 < /dev/null &
+child=$!
+again=true
+warn() {{ trap '' USR1; kill -s USR1 0; trap warn USR1; again=true; }}
+trap warn USR1
+trap 'again=true' TERM
+while "${{again}}"; do
+  again=false
+  wait "${{child}}"
+  rc=$?
+done"""
+
+# A job whose time is hardly longer than the warning would come back for ever and get nowhere.
+_AGAIN = r"""if [ "${{rc}}" = {temporary} ] && [ "$(( ${{end%.*}} - ${{begin%.*}} ))" -lt {warning} ]; then
+  echo 'slurm.py: error: stopped before it had run the {warning} s of --warning; needs a longer --time' >> "${{log}}"
+elif [ "${{rc}}" = {temporary} ]; then
+  requeued=false
+  for pause in 0 2 5 15 30; do
+    sleep "${{pause}}"
+    scontrol requeue "${{SLURM_ARRAY_JOB_ID:-${{SLURM_JOB_ID}}}}${{SLURM_ARRAY_TASK_ID:+_${{SLURM_ARRAY_TASK_ID}}}}" \
+      >> "${{log}}" 2>&1 && requeued=true && break
+  done
+  "${{requeued}}" || echo 'slurm.py: error: scontrol requeue failed; the same command goes on' >> "${{log}}"
+fi
 """
 
 
@@ -70,6 +106,8 @@ def script(request: Request, files: Files, submitted: list[str]) -> str:
     """The text of the job's script; `submitted` is the command that submits it, kept as a comment."""
     job = request.job
     threads = request.number("num_threads")
+    warning = request.number("warning")
+    command = shell_template(request.words, job, "task")
     # The command in the log's head, as comment lines: the name of the job becomes the task there too.
     display = "# " + shell_command(list(request.words)).replace("\n", "\n# ")
     return _SCRIPT.format(
@@ -80,7 +118,8 @@ def script(request: Request, files: Files, submitted: list[str]) -> str:
         cwd=shlex.quote(os.getcwd()),
         exports="".join(f"export {name}={value}\n" for name, value in extra_environment(request).items()),
         display=shell_word(display, job, "task"),
-        command=shell_template(request.words, job, "task"),
+        run=(_RUN_WARNED if warning else _RUN).format(command=command),
+        again=_AGAIN.format(temporary=os.EX_TEMPFAIL, warning=warning) if warning else "",
     )
 
 

@@ -2,7 +2,8 @@
 
 Its own options: --config FILE (conf/slurm.conf), --max-jobs-run N, --pick, --tee true, --dry-run true (print the script
 and how it would be submitted), --submit-timeout SECONDS (how long to wait for a controller that is down; 600) and
---poll-interval SECONDS (how often squeue is asked, once for all tasks; 15). All others are the configuration's.
+--poll-interval SECONDS (how often squeue is asked, once for all tasks; 15). All others are the configuration's; of
+these --num-threads N and --warning SECONDS (sbatch.py) also change the job's script.
 """
 
 from __future__ import annotations

@@ -91,10 +91,10 @@ class ConvEncoder(nn.Module):
         """[batch, frames, dim] -> [batch, frames / product of time_pool, channels[-1]], and the new lengths [batch]."""
         if feats.shape[1] < self.shortest:
             feats = F.pad(feats, (0, 0, 0, self.shortest - feats.shape[1]))
-        valid = length_mask(lengths, feats.shape[1])
-        x = torch.zeros_like(feats)
-        x[valid] = self.norm(feats[valid])
-        x = x[:, None]
+        frames = feats.flatten(0, 1)
+        # Numbers, not a mask: a GPU has to be waited for once, here, and not again in the backward pass.
+        valid = length_mask(lengths, feats.shape[1]).flatten().nonzero()[:, 0]
+        x = torch.zeros_like(frames).index_copy(0, valid, self.norm(frames[valid])).view_as(feats)[:, None]
         lengths = lengths.clamp(min=self.shortest)
         for block in self.blocks:
             x, lengths = block(x, lengths)

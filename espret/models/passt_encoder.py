@@ -58,7 +58,9 @@ class PasstEncoder(nn.Module):
         segments = feats.unflatten(1, (-1, self.segment))
         starts = self.segment * torch.arange(segments.shape[1], device=feats.device)
         left = lengths.clamp(min=1)[:, None] - starts  # [batch, segments]: frames from a segment's start to the end
-        mel = segments[left > 0]
+        # Numbers, not a mask: a GPU has to be waited for once, here, and not again after the transformer.
+        heard = (left > 0).flatten().nonzero()[:, 0]
+        mel = segments.flatten(0, 1)[heard]
         if self.training:
             mel = mask_stripes(mel, self.freqm, self.timem, self.masks)
         if self.output == "segments":
@@ -66,9 +68,8 @@ class PasstEncoder(nn.Module):
         else:
             tokens = self.body(mel)
             vectors, valid = tokens.patches.mean(1), self._within(left, tokens.kept)
-        x = vectors.new_zeros(*left.shape, *vectors.shape[1:])
-        x[left > 0] = vectors
-        return (x * valid[..., None]).flatten(1, 2), valid.sum((1, 2))
+        x = vectors.new_zeros(left.numel(), *vectors.shape[1:]).index_copy(0, heard, vectors)
+        return (x.unflatten(0, left.shape) * valid[..., None]).flatten(1, 2), valid.sum((1, 2))
 
     def _within(self, left: Tensor, kept: Tensor) -> Tensor:
         """[batch, segments, columns], whether a column of those `kept` lies within the clip (the first one always)."""

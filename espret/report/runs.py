@@ -45,15 +45,19 @@ class History:
     rows: list[dict[str, Any]]
 
     def facts(self) -> str:
-        """Length, time and speed of the training, in one line."""
+        """Length, time (validation included), speed and peak memory of the training, in one line."""
         parts = [f"{len(self.rows)} epochs"]
-        seconds = [row["seconds"] for row in self.rows if isinstance(row.get("seconds"), (int, float))]
-        speeds = [row["clips_per_second"] for row in self.rows if isinstance(row.get("clips_per_second"), (int, float))]
-        if seconds:
-            parts.append(duration(sum(seconds)))
-        if speeds:
+        if seconds := self._numbers("seconds"):
+            parts.append(duration(sum(seconds) + sum(self._numbers("valid_seconds"))))
+        if speeds := self._numbers("clips_per_second"):
             parts.append(f"{statistics.median(speeds):,.0f} clips/s")
+        if memory := self._numbers("memory_gb"):
+            parts.append(f"{max(memory):.1f} GB")
         return ", ".join(parts)
+
+    def _numbers(self, name: str) -> list[float]:
+        """The rows' values of `name`, where they are there: rows of an older espret have fewer."""
+        return [row[name] for row in self.rows if isinstance(row.get(name), (int, float))]
 
     def points(self, part: str, metric: str) -> list[tuple[int, float]]:
         """(epoch, value) of `metric` in the rows' `part` ("train", "valid"), where it is there and finite."""

@@ -10,5 +10,6 @@ TOKENIZERS = Registry(
         "word": "espret.text.tokenizers:WordTokenizer",
         "bpe": "espret.text.tokenizers:BpeTokenizer",
         "unigram": "espret.text.tokenizers:UnigramTokenizer",
+        "huggingface": "espret.text.pretrained:HuggingFaceTokenizer",
     },
 )

@@ -18,6 +18,7 @@ OPTIMIZERS = Registry(
     {
         "adam": "espret.training.optim:Adam",
         "adamw": "espret.training.optim:AdamW",
+        "ranger": "espret.training.ranger:Ranger",
         "sgd": "espret.training.optim:SGD",
     },
 )
@@ -29,6 +30,7 @@ SCHEDULES = Registry(
         "constant": "espret.training.optim:Constant",
         "step": "espret.training.optim:Step",
         "cosine": "espret.training.optim:Cosine",
+        "inverse_sqrt": "espret.training.optim:InverseSqrt",
     },
 )
 

@@ -1,17 +1,20 @@
 """Training data: a split's features and captions, how an epoch is cut into batches, and reading these batches.
 
-The order is a function of (seed, epoch) alone, and a global batch is cut the same way for any number of processes.
+The order is a function of (seed, epoch) alone, and a global batch is cut the same way for any number of processes. How
+batches are made ahead of the loop is in prefetch.py.
 """
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from espret.data.datadir import DataDir
 from espret.errors import EspretError, nearest
@@ -19,6 +22,7 @@ from espret.features.reader import FeatureReader
 from espret.models.batch import Batch, pad_features, pad_tokens
 from espret.text.normalise import normalise
 from espret.text.tokenizers import BOS, EOS, Tokenizer
+from espret.training.prefetch import ahead
 
 Item = tuple[int, tuple[int, ...]]  # a clip's number and the numbers of the captions that come with it
 CAPTIONS_PER_CLIP = ("one", "all", "group")
@@ -28,7 +32,8 @@ class Split:
     """Clips with features and, if there is a tokenizer, encoded captions.
 
     `utts` and `captions` (ids) are in the order of the data directory; `owner[k]` is the clip of caption k. Features
-    are kept in memory when they take less than `cache_gb` GB. Raises EspretError if a clip has no features.
+    are kept in memory, as float16 where they are stored so, when they take less than `cache_gb` GB. Raises EspretError
+    if a clip has no features.
     """
 
     def __init__(self, data: str | Path, feats: str | Path, tokenizer: Tokenizer | None, cache_gb: float = 2.0) -> None:
@@ -48,20 +53,26 @@ class Split:
         self.captions: list[str] = []
         self.tokens: list[list[int]] = []
         self.owner: list[int] = []
+        self._captions_of: list[list[int]] = [[] for _ in self.utts]
         if tokenizer is not None:
             self._encode(directory, tokenizer)
-        self._cache: dict[int, Tensor] | None = {} if self._gigabytes() < cache_gb else None
+        half = self.reader.about.get("dtype") == "float16"  # imported features do not say
+        kept = np.dtype(np.float16 if half else np.float32)
+        self._cache: dict[int, Tensor] | None = {} if self._gigabytes(kept) < cache_gb else None
+        self._kept = kept if self.cached else np.dtype(np.float32)
 
-    def _gigabytes(self) -> float:
+    def _gigabytes(self, kept: np.dtype[Any]) -> float:
         frames = self.reader.num_frames()
-        return sum(frames[utt] for utt in self.utts) * self.dim * 4 / 1e9
+        return sum(frames[utt] for utt in self.utts) * self.dim * kept.itemsize / 1e9
 
     def _encode(self, directory: DataDir, tokenizer: Tokenizer) -> None:
         numbers = {utt: number for number, utt in enumerate(self.utts)}
-        for caption, words in directory.text.items():
+        for number, (caption, words) in enumerate(directory.text.items()):
+            clip = numbers[directory.cap2utt[caption]]
             self.captions.append(caption)
             self.tokens.append([BOS, *tokenizer.encode(normalise(words)), EOS])
-            self.owner.append(numbers[directory.cap2utt[caption]])
+            self.owner.append(clip)
+            self._captions_of[clip].append(number)
 
     @property
     def cached(self) -> bool:
@@ -69,19 +80,19 @@ class Split:
         return self._cache is not None
 
     def features(self, clip: int) -> Tensor:
-        """[frames, dim] of clip number `clip`."""
+        """[frames, dim] of clip number `clip`, float32 or, where they are kept so, float16."""
         if self._cache is not None and clip in self._cache:
             return self._cache[clip]
-        matrix = torch.from_numpy(self.reader[self.utts[clip]].copy())
+        matrix = torch.from_numpy(self.reader[self.utts[clip]].astype(self._kept))
         if self._cache is not None:
             self._cache[clip] = matrix
         return matrix
 
-    def batch(self, items: Sequence[Item]) -> Batch:
-        """The batch of `items`."""
-        feats, lengths = pad_features([self.features(clip) for clip, _ in items])
+    def batch(self, items: Sequence[Item], pinned: bool = False) -> Batch:
+        """The batch of `items`; `pinned`: in memory that a GPU copies from by itself."""
+        feats, lengths = pad_features([self.features(clip) for clip, _ in items], pinned)
         owner = [row for row, (_, captions) in enumerate(items) for _ in captions]
-        return Batch(
+        batch = Batch(
             utts=[self.utts[clip] for clip, _ in items],
             feats=feats,
             lengths=lengths,
@@ -89,13 +100,11 @@ class Split:
             owner=torch.tensor(owner, dtype=torch.long),
             clip=torch.tensor([clip for clip, _ in items], dtype=torch.long),
         )
+        return batch.pinned() if pinned else batch
 
     def captions_of(self) -> list[list[int]]:
         """For each clip the numbers of its captions."""
-        numbers: list[list[int]] = [[] for _ in self.utts]
-        for caption, clip in enumerate(self.owner):
-            numbers[clip].append(caption)
-        return numbers
+        return self._captions_of
 
 
 def epoch_items(split: Split, mode: str, seed: int, epoch: int) -> list[Item]:
@@ -134,26 +143,20 @@ def cut(items: Sequence[Item], batch_size: int, rank: int = 0, world: int = 1) -
     return [batch[rank::world] for batch in batches]
 
 
-def read(split: Split, batches: Sequence[Sequence[Item]], workers: int = 0) -> Iterator[Batch]:
-    """The batches in order: from memory, or read ahead by `workers` processes when the features are not kept."""
-    if split.cached or not workers:
-        return (split.batch(items) for items in batches)
-    dataset = _Batches(split, batches)
-    return iter(DataLoader(dataset, batch_size=None, num_workers=workers, pin_memory=torch.cuda.is_available()))
+def read(
+    split: Split, batches: Sequence[Sequence[Item]], workers: int = 0, device: torch.device | None = None
+) -> Iterator[Batch]:
+    """The batches in order, made ahead by `workers` threads; 0: each when it is asked for.
 
-
-class _Batches(Dataset[Batch]):
-    """Batches by number, for the workers."""
-
-    def __init__(self, split: Split, batches: Sequence[Sequence[Item]]) -> None:
-        self.split = split
-        self.batches = batches
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, number: int) -> Batch:
-        return self.split.batch(self.batches[number])
+    `device` says where they go next: for a GPU they are made in memory that it copies from by itself.
+    """
+    pinned = device is not None and device.type == "cuda"
+    make = functools.partial(split.batch, pinned=True) if pinned else split.batch
+    if not workers:
+        return map(make, batches)
+    # A thread's own device is the first GPU; pinned memory would take room there for each process.
+    begin = functools.partial(torch.cuda.set_device, device) if pinned else None
+    return ahead(make, batches, workers, begin)
 
 
 def clips_only(split: Split, batch_size: int, numbers: Sequence[int] | None = None) -> list[Sequence[Item]]:

@@ -1,14 +1,14 @@
-"""Several processes: starting them with torchrun, the process group, and what losses need to see the global batch.
+"""Training in several processes: this process's device and place, and what losses need to see the global batch.
 
-Without a process group every function here is the identity, so that one process needs no special case.
+Without a process group every function here is the identity, so that one process needs no special case. How the
+processes are started: launch.py; how they meet: rendezvous.py.
 """
 
 from __future__ import annotations
 
-import datetime
 import os
-import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,8 +16,6 @@ import torch.distributed as dist
 from torch import Tensor
 
 from espret.errors import EspretError
-
-LAUNCHED = "ESPRET_LAUNCHED"  # set for the processes that `relaunch` starts
 
 
 def world() -> int:
@@ -30,69 +28,75 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def choose_device(ngpu: int) -> torch.device:
-    """The CPU for --ngpu 0, else this process's GPU. Raises EspretError where there are not enough."""
-    if ngpu == 0:
-        return torch.device("cpu")
+def require_gpus(ngpu: int) -> int:
+    """How many GPUs there are for us. Raises EspretError if they are fewer than `ngpu`."""
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    local = int(os.environ.get("LOCAL_RANK", "0")) if LAUNCHED in os.environ else 0
-    if found < max(local + 1, 1 if LAUNCHED in os.environ else ngpu):
+    if found < ngpu:
         raise EspretError(
             f"--ngpu {ngpu}: found {found} usable GPU(s) (torch {torch.__version__}); use --ngpu {found}"
             + ("" if found else ", or a torch built for this machine's driver: espret doctor")
         )
-    torch.cuda.set_device(local)
-    return torch.device("cuda", local)
+    return found
 
 
-def relaunch(argv: list[str], processes: int, nodes: int) -> None:
-    """Replace this process by torchrun running `espret ARGV` in `processes` processes on each of `nodes` nodes.
+def choose_device(ngpu: int, local: int | None = None) -> torch.device:
+    """The CPU for --ngpu 0, else a GPU: the first, or that of process `local` of several on this node.
 
-    On several nodes srun starts one such process a node; they meet at MASTER_ADDR:MASTER_PORT, by default the first
-    node of the Slurm job and a port made from its number.
+    Raises EspretError where there are too few.
     """
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
-    command += ["--standalone"] if nodes == 1 else _rendezvous(nodes)
-    command += ["-m", "espret", *argv]
-    os.execve(sys.executable, command, {**os.environ, LAUNCHED: "1"})
+    if ngpu == 0:
+        return torch.device("cpu")
+    found = require_gpus(ngpu if local is None else 1)
+    # A process that sees one GPU may have been given its own, by srun; whether all are different: rendezvous.py.
+    number = 0 if found == 1 else local or 0
+    if number >= found:
+        raise EspretError(f"process {local} of this node finds no GPU of its own, only {found}; use --ngpu {found}")
+    device = torch.device("cuda", number)
+    torch.cuda.set_device(device)
+    return device
 
 
-def _rendezvous(nodes: int) -> list[str]:
-    if "SLURM_NODEID" not in os.environ:
-        raise EspretError(f"--num-nodes {nodes}: needs Slurm (no SLURM_NODEID here); use utils/slurm.py as cuda_cmd")
-    address = os.environ.get("MASTER_ADDR")
-    if not address:
-        names = ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]]
-        address = subprocess.run(names, check=True, capture_output=True, text=True).stdout.split()[0]
-    port = os.environ.get("MASTER_PORT") or str(20000 + int(os.environ["SLURM_JOB_ID"]) % 20000)
-    node = os.environ["SLURM_NODEID"]
-    return ["--nnodes", str(nodes), "--node-rank", node, "--master-addr", address, "--master-port", port]
-
-
-def join(device: torch.device) -> None:
-    """Enter the process group if `relaunch` started this process."""
-    if LAUNCHED not in os.environ:
-        return
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    # Validation and saving happen on rank 0 while the others wait, hence the generous limit.
-    dist.init_process_group(backend, timeout=datetime.timedelta(hours=2))
-
-
-def leave(clean: bool) -> None:
-    """Leave the process group, if in one; after a `clean` end together with the others, and this process at once.
+def leave(status: int | None) -> None:
+    """Leave the process group, if in one; with a `status` to exit with, on which all have agreed, together with the
+    others, and end this process at once.
 
     A process that ends while another still talks to it, or tears its communication threads down in the order of
     Python's exit, can abort (torch's gloo), and the run would count as failed after all its work.
     """
     if not dist.is_initialized():
         return
-    if clean:
+    if status is not None:
         dist.barrier()
     dist.destroy_process_group()
-    if clean:
+    if status is not None:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(status)
+
+
+def require_same(values: dict[str, Any]) -> None:
+    """Raise EspretError, in every process, where not all have the same `values`, named by what they are."""
+    first, *others = gather(values)
+    for number, other in enumerate(others, 1):
+        for name, ours in first.items():
+            if other.get(name) != ours:
+                raise EspretError(
+                    f"process {number} has another {name} ({other.get(name)!r:.80}) than process 0 ({ours!r:.80}); "
+                    "expected all processes to read the same files; mend: use folders that all nodes share"
+                )
+
+
+# For what Python decides by: values on the CPU, which go from process to process without making a GPU wait.
+_control: list[dist.ProcessGroup] = []
+
+
+def open_control() -> None:
+    """After the process group is made: its second channel, on the CPU, where the first is the GPUs'."""
+    _control[:] = [dist.new_group(backend="gloo")] if dist.get_backend() == "nccl" else []
+
+
+def _channel() -> dist.ProcessGroup | None:
+    return _control[0] if _control else None
 
 
 def broadcast(value: Any) -> Any:
@@ -100,7 +104,7 @@ def broadcast(value: Any) -> Any:
     if world() == 1:
         return value
     box = [value]
-    dist.broadcast_object_list(box, src=0)
+    dist.broadcast_object_list(box, src=0, group=_channel())
     return box[0]
 
 
@@ -109,18 +113,22 @@ def gather(value: Any) -> list[Any]:
     if world() == 1:
         return [value]
     box: list[Any] = [None] * world()
-    dist.all_gather_object(box, value)
+    dist.all_gather_object(box, value, group=_channel())
     return box
+
+
+def gather_counts(*counts: int) -> list[list[int]]:
+    """The `counts` of every rank, in order, on every rank."""
+    if world() == 1:
+        return [[*counts]]
+    box = [torch.zeros(len(counts), dtype=torch.long) for _ in range(world())]
+    dist.all_gather(box, torch.tensor(counts), group=_channel())
+    return [one.tolist() for one in box]
 
 
 def largest(number: int) -> int:
     """The largest `number` of all ranks, on every rank."""
-    if world() == 1:
-        return number
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    value = torch.tensor([number], device=device)
-    dist.all_reduce(value, dist.ReduceOp.MAX)
-    return int(value)
+    return max(count for (count,) in gather_counts(number))
 
 
 def agreed(wanted: bool) -> bool:
@@ -148,33 +156,30 @@ def gather_pairs(audio: Tensor, text: Tensor, owner: Tensor, clip: Tensor) -> tu
     """
     if world() == 1:
         return audio, text, owner, clip
-    sizes = [torch.zeros(1, dtype=torch.long, device=audio.device) for _ in range(world())]
-    dist.all_gather(sizes, torch.tensor([len(audio)], device=audio.device))
-    first = int(sum(int(size) for size in sizes[: rank()]))
-    return gather_rows(audio), gather_rows(text), gather_rows(owner + first), gather_rows(clip)
+    counts = gather_counts(len(audio), len(text))
+    clips, captions = ([count[column] for count in counts] for column in (0, 1))
+    audio, clip = gather_rows(audio, clips), gather_rows(clip, clips)
+    return audio, gather_rows(text, captions), gather_rows(owner + sum(clips[: rank()]), captions), clip
 
 
-def gather_rows(rows: Tensor) -> Tensor:
-    """The rows [n, ...] of all processes (n may differ), one below the other; differentiable."""
-    return _Gather.apply(rows) if world() > 1 else rows
+def gather_rows(rows: Tensor, sizes: Sequence[int]) -> Tensor:
+    """The rows [n, ...] of all processes, of which each has `sizes`, one below the other; differentiable."""
+    return _Gather.apply(rows, sizes) if world() > 1 else rows
 
 
 class _Gather(torch.autograd.Function):
     """all_gather whose backward sums the gradients that all processes have for this process's rows."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
-        sizes = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(world())]
-        dist.all_gather(sizes, torch.tensor([len(rows)], device=rows.device))
-        ctx.sizes = [int(size) for size in sizes]
-        longest = max(ctx.sizes)
-        padded = torch.cat([rows, rows.new_zeros(longest - len(rows), *rows.shape[1:])])
-        parts = [torch.empty_like(padded) for _ in range(world())]
+    def forward(ctx: Any, rows: Tensor, sizes: Sequence[int]) -> Tensor:
+        ctx.sizes = list(sizes)
+        padded = torch.cat([rows, rows.new_zeros(max(sizes) - len(rows), *rows.shape[1:])])
+        parts = [torch.empty_like(padded) for _ in sizes]
         dist.all_gather(parts, padded)
-        return torch.cat([part[:size] for part, size in zip(parts, ctx.sizes)])
+        return torch.cat([part[:size] for part, size in zip(parts, sizes)])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         gradient = gradient.contiguous()
         dist.all_reduce(gradient)
-        return gradient.split(ctx.sizes)[rank()]
+        return gradient.split(ctx.sizes)[rank()], None

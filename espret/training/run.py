@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from espret.config import System, Train, build
 from espret.errors import EspretError
 from espret.files import write_jsonl, write_text
 from espret.models import NETWORKS
+from espret.models.architecture import with_architectures
 from espret.training import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, checkpoint, distributed, weights
 from espret.training.backward import Backward
 from espret.training.data import Split
@@ -41,15 +42,17 @@ RUN_LENGTH = (
 
 @dataclass
 class Progress:
-    """How far an epoch is: its steps, and of these the sums over this process's examples and the seconds they took."""
+    """How far an epoch is: its steps, the seconds they took and of these waited for data, sums over this process's
+    examples."""
 
     step: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
     totals: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, stats: dict[str, Tensor], examples: int, seconds: float) -> None:
+    def add(self, stats: dict[str, Tensor], examples: int, seconds: float, waited: float) -> None:
         """Count one more step, whose `stats` are means over the examples; `seconds` are those of the epoch."""
-        self.step, self.seconds = self.step + 1, seconds
+        self.step, self.seconds, self.waited = self.step + 1, seconds, waited
         for name, value in stats.items():
             self.totals[name] = self.totals.get(name, torch.zeros_like(value)) + value * examples
 
@@ -107,8 +110,11 @@ def start(
         identity=_identity(system, splits, seed),
     )
     _resume(run)
+    where = {"number of epochs done": len(run.history), "step": run.progress.step}
+    distributed.require_same({**run.identity, **where})
     if distributed.rank() == 0:
-        write_text(out / "config.yaml", yaml.safe_dump(asdict(system), sort_keys=False, allow_unicode=True))
+        whole = replace(system, model=with_architectures(system.model, network))
+        write_text(out / "config.yaml", yaml.safe_dump(asdict(whole), sort_keys=False, allow_unicode=True))
         write_jsonl(out / "metrics.jsonl", run.history)
     return run
 
@@ -170,7 +176,8 @@ def _progress(saved: dict[str, Any], device: torch.device) -> Progress:
         totals = {name: torch.stack([one[name] for one in every]).sum(0) for name in every[0]}
     else:
         totals = {name: torch.zeros_like(value) for name, value in every[0].items()}
-    return Progress(saved["step"], saved["seconds"], {name: value.to(device) for name, value in totals.items()})
+    totals = {name: value.to(device) for name, value in totals.items()}
+    return Progress(saved["step"], saved["seconds"], saved["waited"], totals)
 
 
 def save_progress(run: Run) -> None:
@@ -190,7 +197,8 @@ def save(run: Run) -> None:
 
 
 def _save_state(run: Run, totals: list[dict[str, Tensor]]) -> None:
-    progress = {"step": run.progress.step, "seconds": run.progress.seconds, "totals": totals}
+    done = run.progress
+    progress = {"step": done.step, "seconds": done.seconds, "waited": done.waited, "totals": totals}
     state = {
         "model": run.network.state_dict(),
         "optimizer": run.optimizer.state_dict(),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from espret.errors import EspretError
 from espret.models.batch import Batch
-from espret.training import checkpoint
+from espret.training import checkpoint, distributed
 from espret.training.seeds import Seeds
 
 FILE = "bad_batch.pt"
@@ -30,10 +30,12 @@ def dump(batch: Batch, place: Seeds, folder: Path) -> Path:
 
 @contextlib.contextmanager
 def named(batch: Batch, place: Seeds, folder: Path) -> Iterator[None]:
-    """What goes wrong inside leaves its batch and says where."""
+    """What goes wrong inside leaves its batch and says where; unless it is that another process has gone."""
     try:
         yield
-    except Exception:
+    except Exception as error:
+        if distributed.world() > 1 and ("gloo" in str(error) or "NCCL" in str(error)):
+            raise
         with contextlib.suppress(Exception):  # nothing may hide what is wrong: a full disk, a GPU that answers no more
             path = dump(batch, place, folder)
             print(f"the batch of epoch {place.epoch}, step {place.step} is in {path}", file=sys.stderr)

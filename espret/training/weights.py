@@ -21,7 +21,7 @@ from espret.training import checkpoint
 NBEST = "nbest"
 AVERAGED = "averaged.pt"
 
-LOWER_IS_BETTER = ("loss", "MedR", "MeanR", "FER")
+LOWER_IS_BETTER = ("loss", "MedR", "MeanR", "FER", "FER-raw")
 History = Sequence[dict[str, Any]]
 Tensors = tuple[Tensor, ...] | list[Tensor]
 

@@ -271,7 +271,7 @@ def test_a_terminal_sees_one_line_that_tells_how_far_it_is(folder: Path, environ
 
 
 def test_run_py_adds_little_to_a_command(folder: Path, environment: dict[str, str]) -> None:
-    """Starting is importing: tools/bench/jobs.py measures the time, which a busy machine would make a matter of luck."""
+    """Starting is importing: tools/bench/jobs.py measures the time, which a busy machine would make mere luck."""
 
     def imported(*command: str) -> set[str]:
         words = [sys.executable, "-X", "importtime", *command]

@@ -289,6 +289,16 @@ def test_dry_run_prints_the_script_and_submits_nothing(cluster: Cluster) -> None
     assert cluster.calls("sbatch") == [] and list(Path().iterdir()) == []
 
 
+def test_a_warning_is_asked_for_and_passed_on_only_where_it_is_wanted(cluster: Cluster) -> None:
+    _, plain = cluster.slurm("--dry-run", "true", "x.log", "true")
+    _, none = cluster.slurm("--dry-run", "true", "--warning", "0", "x.log", "true")
+    _, warned = cluster.slurm("--dry-run", "true", "--warning", "120", "x.log", "true")
+    for text in (plain, none):
+        assert "USR1" not in text and "scontrol requeue" not in text
+    assert " --signal=B:USR1@120 " in warned.splitlines()[-1]
+    assert "kill -s USR1 0" in warned and '[ "${rc}" = 75 ]' in warned
+
+
 def test_without_slurm_it_says_so(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(cluster.root))
     status, text = cluster.slurm("x.log", "true")

@@ -61,7 +61,7 @@ def test_padding_does_not_change_a_clips_embedding(pooling: str, frequency: str)
     torch.testing.assert_close(together.norm(dim=1), torch.ones(4))
 
 
-@pytest.mark.parametrize("text", list(TEXT_ENCODERS))
+@pytest.mark.parametrize("text", sorted(set(TEXT_ENCODERS) - {"huggingface"}))  # test_pretrained_text.py
 def test_padding_does_not_change_a_captions_embedding(text: str) -> None:
     network = dual_encoder(text={"type": text, "dim": 8}, hidden=7).eval()
     several = [[1, 5, 6, 2], [1, 7, 2], [1, 8, 9, 10, 11, 4, 2]]

@@ -1,4 +1,4 @@
-"""A real Slurm on this machine for the tests marked `slurm`: a controller and a node that pretends to have many CPUs.
+"""A real Slurm on this machine for the tests marked `slurm`: a controller and two nodes that pretend to have many CPUs.
 
 It needs root and Debian's packages (tests/slurm/start_slurm.sh --install). Where they are missing the tests skip and
 say why; with ESPRET_REQUIRE_SLURM=1, which CI sets, they fail instead.
@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "training"))  # tiny_corpus.py
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
 
 
@@ -26,7 +28,7 @@ class SlurmCluster:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._port = _two_free_ports()
+        self._port = _free_ports(3)
         unwanted = ("ESPRET_", "SLURM_", "SBATCH_", "CUDA_", "OMP_")
         self.env = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
         self.env["SLURM_CONF"] = str(root / "slurm.conf")
@@ -38,7 +40,7 @@ class SlurmCluster:
 
     def start(self) -> None:
         """Start what does not run."""
-        self._script("start_slurm.sh", "--cpus", "24", "--port", str(self._port))
+        self._script("start_slurm.sh", "--nodes", "2", "--cpus", "12", "--port", str(self._port))
 
     def stop(self) -> None:
         """Stop everything; jobs are cancelled."""
@@ -55,17 +57,17 @@ class SlurmCluster:
         ).stdout.splitlines()
 
 
-def _two_free_ports() -> int:
-    """The first of two neighbouring ports that nobody listens to."""
-    for port in range(16817 + os.getpid() % 1000 * 2, 32000, 2):
+def _free_ports(count: int) -> int:
+    """The first of `count` neighbouring ports that nobody listens to."""
+    for first in range(16817 + os.getpid() % 1000 * count, 32000, count):
         try:
-            for number in (port, port + 1):
+            for number in range(first, first + count):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", number))
         except OSError:
             continue
-        return port
-    raise RuntimeError("no two free ports")
+        return first
+    raise RuntimeError(f"no {count} free ports")
 
 
 def _missing() -> str | None:

@@ -1,22 +1,24 @@
 #!/usr/bin/env bash
-# Start a throw-away Slurm on this machine: one controller and one node, loopback only. Needs root; safe to repeat.
+# Start a throw-away Slurm on this machine: a controller and its nodes, loopback only. Needs root; safe to repeat.
 #
-#   start_slurm.sh [--install] [--cpus N] [--port P] ROOT
+#   start_slurm.sh [--install] [--nodes N] [--cpus N] [--port P] ROOT
 #
 #   ROOT       folder of its configuration, state and logs; no blanks (Slurm's configuration cannot hold them)
 #   --install  first install Debian's packages slurm-wlm and munge where they are missing
-#   --cpus N   CPUs that the node pretends to have (8): Slurm starts jobs once a second, so more means faster tests
-#   --port P   the controller's port (16817); the node's is P+1
+#   --nodes N  nodes, all of them this machine (1)
+#   --cpus N   CPUs that a node pretends to have (8): Slurm starts jobs once a second, so more means faster tests
+#   --port P   the controller's port (16817); the nodes have P+1, P+2, ...
 #
 # Afterwards: export SLURM_CONF=ROOT/slurm.conf. Stop it with stop_slurm.sh ROOT.
 set -euo pipefail
 
 die() { echo "start_slurm.sh: $*" >&2; exit 1; }
 
-install=false cpus=8 port=16817 root=
+install=false nodes=1 cpus=8 port=16817 root=
 while [ $# -gt 0 ]; do
   case $1 in
     --install) install=true; shift ;;
+    --nodes) nodes=$2; shift 2 ;;
     --cpus) cpus=$2; shift 2 ;;
     --port) port=$2; shift 2 ;;
     -*) die "unknown option $1" ;;
@@ -61,10 +63,10 @@ export SLURM_CONF=${root}/slurm.conf
 
 # Written once: a controller that is started again must find the same configuration, or it kills running jobs.
 write_configuration() {
-  local memory
+  local memory number
   memory=$(awk '/^MemTotal/ {print int($2 / 1024 * 0.8)}' /proc/meminfo)
   (umask 077; head -c 1024 /dev/urandom > "${root}/munge/key")
-  echo 'NodeName=n1 Name=gpu File=/dev/null' > "${root}/gres.conf"
+  echo "NodeName=n[1-${nodes}] Name=gpu File=/dev/null" > "${root}/gres.conf"
   echo 'CgroupAutomount=no' > "${root}/cgroup.conf"
   cat > "${SLURM_CONF}.tmp" << CONF
 ClusterName=espret
@@ -78,11 +80,11 @@ CredType=cred/munge
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation=${root}/state
-SlurmdSpoolDir=${root}/spool
+SlurmdSpoolDir=${root}/spool/%n
 SlurmctldPidFile=${root}/run/slurmctld.pid
-SlurmdPidFile=${root}/run/slurmd.pid
+SlurmdPidFile=${root}/run/slurmd.%n.pid
 SlurmctldLogFile=${root}/log/slurmctld.log
-SlurmdLogFile=${root}/log/slurmd.log
+SlurmdLogFile=${root}/log/slurmd.%n.log
 MailProg=/bin/true
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
@@ -109,9 +111,12 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=2
 JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
-NodeName=n1 NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=$((port + 1)) CPUs=${cpus} RealMemory=${memory} Gres=gpu:1 State=UNKNOWN
-PartitionName=main Nodes=n1 Default=YES MaxTime=INFINITE DefaultTime=60 State=UP
+NodeName=DEFAULT CPUs=${cpus} RealMemory=${memory} Gres=gpu:1 State=UNKNOWN
+PartitionName=main Nodes=n[1-${nodes}] Default=YES MaxTime=INFINITE DefaultTime=60 State=UP
 CONF
+  for number in $(seq "${nodes}"); do
+    echo "NodeName=n${number} NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=$((port + number))"
+  done >> "${SLURM_CONF}.tmp"
   mv "${SLURM_CONF}.tmp" "${SLURM_CONF}"
 }
 [ -s "${SLURM_CONF}" ] || write_configuration
@@ -132,13 +137,15 @@ if ! running "${root}/run/munged.pid" munged; then
     --log-file="${root}/log/munged.log" --seed-file="${root}/munge/seed" --num-threads=2
 fi
 running "${root}/run/slurmctld.pid" slurmctld || start slurmctld -f "${SLURM_CONF}"
-running "${root}/run/slurmd.pid" slurmd || start slurmd -f "${SLURM_CONF}" -N n1
+for number in $(seq "${nodes}"); do
+  running "${root}/run/slurmd.n${number}.pid" slurmd || start slurmd -f "${SLURM_CONF}" -N "n${number}"
+done
 
 for _ in $(seq 300); do
-  state=$(sinfo -h -N -o %t 2> /dev/null || true)
-  case ${state} in idle | mix | alloc | comp) exit 0 ;; esac
+  state=$(sinfo -h -N -o '%N %t' 2> /dev/null || true)
+  if [ "$(grep -cE ' (idle|mix|alloc|comp)$' <<< "${state}")" = "${nodes}" ]; then exit 0; fi
   sleep 0.2
 done
 sinfo -R >&2 || true
 tail -n 5 "${root}"/log/slurm*.log >&2
-die "the node is not ready after 60 s, but '${state}'"
+die "not all ${nodes} node(s) are ready after 60 s: ${state//$'\n'/, }"

@@ -45,7 +45,9 @@ if [ "${only}" = false ] && pid=$(cat "${root}/run/slurmctld.pid" 2> /dev/null) 
     sleep 0.1
   done
 fi
-if [ "${only}" = false ]; then end "${root}/run/slurmd.pid" slurmd; fi
+if [ "${only}" = false ]; then
+  for file in "${root}"/run/slurmd.*.pid; do end "${file}" slurmd; done
+fi
 end "${root}/run/slurmctld.pid" slurmctld
 if [ "${only}" = false ]; then end "${root}/run/munged.pid" munged; fi
 exit 0

@@ -35,7 +35,7 @@ def test_normalise_lowers_and_strips_punctuation_but_not_apostrophes() -> None:
     assert normalise("...!") == ""
 
 
-@pytest.mark.parametrize("kind", list(TOKENIZERS))
+@pytest.mark.parametrize("kind", sorted(set(TOKENIZERS) - {"huggingface"}))  # tests/models/test_pretrained_text.py
 def test_tokenizers_round_trip_through_their_folder(kind: str, data: Path, tmp_path: Path) -> None:
     options = {"type": kind} if kind == "word" else {"type": kind, "vocabulary": 25}
     trained = prepare_text(options, data, tmp_path / "out")

@@ -100,9 +100,10 @@ class Panns(nn.Module):
             return self._norm(logmel.flatten(0, 1)).view_as(logmel)
         if lengths is None:
             lengths = torch.full((len(logmel),), logmel.shape[1], device=logmel.device)
-        valid = length_mask(lengths, logmel.shape[1])
-        x = torch.zeros_like(logmel)
-        x[valid] = self._norm(logmel[valid])
+        frames = logmel.flatten(0, 1)
+        # Numbers, not a mask: a GPU has to be waited for once, here, and not again in the backward pass.
+        valid = length_mask(lengths, logmel.shape[1]).flatten().nonzero()[:, 0]
+        x = torch.zeros_like(frames).index_copy(0, valid, self._norm(frames[valid])).view_as(logmel)
         if not self.spec_augment:
             return x
         times = stripes(lengths, x.shape[1], masks=2, width=63)

@@ -19,6 +19,7 @@ TEXT_ENCODERS = Registry(
     {
         "words": "espret.models.retrieval.text_encoders:WordsEncoder",
         "transformer": "espret.models.retrieval.text_encoders:TransformerTextEncoder",
+        "huggingface": "espret.models.retrieval.bert:HuggingFaceTextEncoder",
     },
 )
 
