@@ -72,6 +72,8 @@ class Train:
             "patience": 0,
             "keep_best": 1,
             "average": 1,
+            "threads": 0,
+            "save_minutes": 0,
         }
         for name, least in at_least.items():
             if getattr(self, name) < least:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -47,6 +49,15 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
+
+
+def remove_abandoned(folder: str | os.PathLike[str]) -> None:
+    """Remove the temporary files of `atomic_write` in `folder` to which nobody has written for an hour: killed
+    processes left them."""
+    for path in Path(folder).glob(".*.tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            if re.fullmatch(r"\..+\.[0-9a-f]{12}\.tmp", path.name) and time.time() - path.stat().st_mtime > 3600:
+                path.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -26,6 +26,7 @@ option inference_nj 2 "parallel jobs of stage 4, on GPUs also of stage 1"
 option parse_nj 1 "parallel jobs that parse captions for SPICE in stage 5, each on all cores it gets; for clusters"
 option caption_metrics "" "metrics of captions, e.g. \"CIDEr-D SPIDEr SPIDEr-max\"; empty: the usual ones"
 option ngpu 0 "GPUs a node for training; 0: train on CPU"
+option deterministic false "train with the same bits every time, on GPUs too; slower"
 option num_nodes 1 "nodes for training (Slurm)"
 option gpu_inference false "dump features and decode on GPUs, one for each of --inference-nj jobs"
 option seeds "1" "one training run each, e.g. \"1 2 3\""
@@ -126,6 +127,8 @@ while IFS=$'\t' read -r name system config feats text file expert weights; do
 done <<<"${system_rows}"
 
 train_cmd="${train_cmd:-${cuda_cmd}} --gpu ${ngpu}" launch=() # a cmd.sh of one's own may have no train_cmd
+exact=()
+if "${deterministic}"; then exact=(--deterministic); fi
 if ((num_nodes > 1)); then
   command -v srun >/dev/null || option_error "--num-nodes ${num_nodes} needs Slurm (no srun on PATH)"
   train_cmd+=" --num-nodes ${num_nodes}"
@@ -228,7 +231,7 @@ for system in "${systems[@]}"; do
       from "${feats}/${train_set}" from "${feats}/${valid_set}" from "${text}" \
       conf "${config}:features" conf "${config}:text" conf "${config}:model" conf "${config}:train" \
       -- "${check_mix[@]}" ${train_cmd} "${log}/train.log" \
-      "${launch[@]}" espret train --task "${task_of[${system}]}" --config "${config}" --seed ${seed} --ngpu ${ngpu} --num-nodes ${num_nodes} \
+      "${launch[@]}" espret train --task "${task_of[${system}]}" --config "${config}" --seed ${seed} --ngpu ${ngpu} --num-nodes ${num_nodes} "${exact[@]}" \
       --train-data "data/${train_set}" --train-feats "${feats}/${train_set}" \
       --valid-data "data/${valid_set}" --valid-feats "${feats}/${valid_set}" --text "${text}" --out "${out}"
   done

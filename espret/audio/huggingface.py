@@ -1,25 +1,28 @@
 """Audio encoders of the transformers package as frozen networks: AST, CLAP, Whisper, wav2vec 2.0, WavLM, HuBERT, ...
 
 A network hears waveforms at the model's rate through the model's own feature extractor. Where a model's files are and
-how they are read is in `espret.audio.huggingface_files`.
+how they are read is in `espret.huggingface`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, ClapAudioModel, ClapAudioModelWithProjection
 
-from espret.audio.huggingface_files import model_folder, provenance, read_model
 from espret.audio.network import Extractor, check_rate, heard_by_length
 from espret.errors import EspretError
+from espret.huggingface import SAFE, model_folder, network_of, provenance, reading, weights
 
 SECONDS = 30  # of a window for networks that hear clips of any length
 AST = "audio-spectrogram-transformer"
+UNUSED = r".*masked_spec_embed"  # a tensor that is used in training only, and that not every checkpoint has
 AT_A_TIME = {"cpu": 4, "cuda": 32}  # windows in the network at a time: bounds memory
 
 
@@ -44,7 +47,7 @@ class HuggingFaceAudio(Extractor):
     ) -> None:
         super().__init__()
         folder = model_folder(model)
-        self.features, self.network = read_model(folder)
+        self.features, self.network = _read(folder)
         self.provenance = provenance(model, folder)
         self.config: Any = self.network.config
         self.sample_rate = check_rate(f"huggingface ({model})", sample_rate, self.features.sampling_rate)
@@ -157,6 +160,32 @@ class HuggingFaceAudio(Extractor):
         starts = torch.arange(0, samples, self.window, device=frames.device)
         shares = (samples - starts).clamp(max=self.window) / samples
         return shares[None] @ frames
+
+
+def _read(folder: Path) -> tuple[Any, Any]:
+    """The feature extractor and the network in a folder, in float32. Raises EspretError."""
+    if not weights(folder):
+        raise EspretError(f"{folder}: no weights; expected model.safetensors (or pytorch_model.bin) beside config.json")
+    with reading(folder, "audio encoder", "config.json, preprocessor_config.json and weights"):
+        features = AutoFeatureExtractor.from_pretrained(folder, **SAFE)
+        if not hasattr(features, "sampling_rate"):
+            raise ValueError(f"{type(features).__name__} is made for no sounds")
+        config = AutoConfig.from_pretrained(folder, **SAFE)
+        network = network_of(folder, _class(config), config, UNUSED)
+    if network.config.is_encoder_decoder:
+        network = network.get_encoder()
+    for part in ("text_model", "text_projection"):  # of CLAP
+        if hasattr(network, part):
+            delattr(network, part)
+    return features, network
+
+
+def _class(config: Any) -> Any:
+    """The class of a network; transformers chooses it but for CLAP's audio half by itself."""
+    if config.model_type != "clap_audio_model":
+        return AutoModel
+    projects = "ClapAudioModelWithProjection" in (config.architectures or [])
+    return ClapAudioModelWithProjection if projects else ClapAudioModel
 
 
 def _convolutions(config: Any) -> tuple[int, int]:

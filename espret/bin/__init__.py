@@ -58,6 +58,23 @@ def parser(verb: str, description: str | None) -> argparse.ArgumentParser:
     )
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 on, as an argparse type."""
+    return _at_least(1, text)
+
+
+def natural(text: str) -> int:
+    """A whole number from 0 on, as an argparse type."""
+    return _at_least(0, text)
+
+
+def _at_least(least: int, text: str) -> int:
+    value = int(text)
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{value}: expected {least} or more")
+    return value
+
+
 def _usage() -> str:
     return f"usage: espret VERB [options]   (espret VERB --help)\n\nverbs: {', '.join(VERBS)}\n"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from espret.bin import parser
+from espret.bin import natural, parser, positive
 from espret.files import write_json, write_text
 from espret.report.comparison import as_json, markdown, plain
 from espret.scoring.statistics.compare import compare, read_systems
@@ -22,9 +22,9 @@ def main(argv: list[str]) -> int:
     options.add_argument("systems", nargs="+", metavar="SYSTEM", help="score directory, or folder of an experiment")
     options.add_argument("--split", default="test", help="split whose scores an experiment's folder stands for (test)")
     options.add_argument("--metrics", nargs="+", metavar="NAME", help="only these; all")
-    options.add_argument("--resamples", type=_positive, default=10_000, metavar="N", help="of each kind (10000)")
+    options.add_argument("--resamples", type=positive, default=10_000, metavar="N", help="of each kind (10000)")
     options.add_argument("--confidence", type=_fraction, default=0.95, metavar="P", help="of the intervals (0.95)")
-    options.add_argument("--seed", type=_natural, default=0, help="of the resampling; equal seeds, equal numbers (0)")
+    options.add_argument("--seed", type=natural, default=0, help="of the resampling; equal seeds, equal numbers (0)")
     options.add_argument("--out", metavar="FILE", help="JSON to write: all numbers, and the values of every seed")
     options.add_argument("--markdown", metavar="FILE", help="Markdown to write: the table")
     values = options.parse_args(argv)
@@ -36,20 +36,6 @@ def main(argv: list[str]) -> int:
     if values.markdown:
         write_text(values.markdown, markdown(comparison))
     return 0
-
-
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value}: expected 0 or more")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}: expected 1 or more")
-    return value
 
 
 def _fraction(text: str) -> float:

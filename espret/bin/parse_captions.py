@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 
-from espret.bin import parser
+from espret.bin import parser, positive
 from espret.data.split import shard
-from espret.scoring.inputs import positive, read_hyps, read_nbest, read_references
+from espret.scoring.inputs import read_hyps, read_nbest, read_references
 from espret.scoring.ptb.tokenizer import tokenise
 from espret.scoring.spice.metric import tuples_of
 

@@ -12,11 +12,11 @@ import os
 import sys
 from typing import Any
 
-from espret.bin import parser
+from espret.bin import parser, positive
 from espret.errors import EspretError
 from espret.scoring.captions import CLASSIC, EVERYTHING, FENSE_FAMILY, CaptionScores, check_clips, evaluate
 from espret.scoring.fense import install as fense_install
-from espret.scoring.inputs import positive, read_hyps, read_nbest, read_references
+from espret.scoring.inputs import read_hyps, read_nbest, read_references
 from espret.scoring.metric import Settings
 from espret.scoring.output import summary, write_scores
 

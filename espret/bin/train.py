@@ -9,7 +9,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from espret.bin import parser
+from espret.bin import natural, parser, positive
 from espret.config import System, load_system
 from espret.errors import EspretError
 
@@ -21,19 +21,21 @@ def main(argv: list[str]) -> int:
     """`espret train --task retrieval --config CONF --train-data D --train-feats F ... --out EXP`."""
     args = _options().parse_args(argv)
     system = load_system(args.config)
-    from espret.training import TASKS, distributed
-    from espret.training.interruption import WARNING, Interruption
-    from espret.training.launch import launch, member
-    from espret.training.rendezvous import place
+    from espret.training.interruption import Beginning
 
-    kind = TASKS.load(args.task)
-    processes = args.ngpu or args.processes
-    with member(), Interruption([WARNING]):  # a warning that comes while all this is read counts too
-        at = place(processes, args.num_nodes)
-        if at is None and processes * args.num_nodes > 1:
-            distributed.require_gpus(args.ngpu)
-            return launch(["train", *argv], processes, args.num_nodes)
-        return _train(args, system, kind, at)
+    with Beginning():
+        from espret.training import TASKS, distributed
+        from espret.training.launch import launch, member
+        from espret.training.rendezvous import place
+
+        kind = TASKS.load(args.task)
+        processes = args.ngpu or args.processes
+        with member():
+            at = place(processes, args.num_nodes)
+            if at is None and processes * args.num_nodes > 1:
+                distributed.require_gpus(args.ngpu)
+                return launch(["train", *argv], processes, args.num_nodes)
+            return _train(args, system, kind, at)
 
 
 def _train(args: argparse.Namespace, system: System, kind: type, at: Place | None) -> int:
@@ -46,7 +48,10 @@ def _train(args: argparse.Namespace, system: System, kind: type, at: Place | Non
     from espret.training.interruption import Stopped, ignore_from_now_on
     from espret.training.loop import train
     from espret.training.rendezvous import join
+    from espret.training.seeds import only_deterministic
 
+    if args.deterministic:
+        only_deterministic()
     device = distributed.choose_device(args.ngpu, at and at.local_rank)
     if at:
         join(at, device)
@@ -82,13 +87,18 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--valid-data", required=True, help="data directory that chooses the best epoch")
     options.add_argument("--valid-feats", required=True, help="its features (stage 1)")
     options.add_argument("--text", required=True, help="tokenizer folder (stage 2)")
-    options.add_argument("--seed", type=int, default=1, help="seed of everything random (default 1)")
-    options.add_argument("--ngpu", type=int, default=0, help="GPUs on each node; 0: CPU (default)")
-    options.add_argument("--num-nodes", type=int, default=1, help="nodes of the Slurm job (default 1)")
-    options.add_argument("--processes", type=int, default=1, help="processes on the CPU when --ngpu is 0 (default 1)")
+    options.add_argument("--seed", type=natural, default=1, help="seed of everything random (default 1)")
+    options.add_argument("--ngpu", type=natural, default=0, help="GPUs on each node; 0: CPU (default)")
+    options.add_argument("--num-nodes", type=positive, default=1, help="nodes of the Slurm job (default 1)")
     options.add_argument(
-        "--num-workers", type=int, default=2, help="threads that make batches ahead (default 2; 0: none)"
+        "--processes", type=positive, default=1, help="processes on the CPU when --ngpu is 0 (default 1)"
+    )
+    options.add_argument(
+        "--num-workers", type=natural, default=2, help="threads that make batches ahead (default 2; 0: none)"
     )
     options.add_argument("--cache-gb", type=float, default=2.0, help="keep smaller feature sets in memory (default 2)")
+    options.add_argument(
+        "--deterministic", action="store_true", help="same seed, same bits on a GPU too; slower (the CPU is always so)"
+    )
     options.add_argument("--out", required=True, help="experiment folder, one a seed")
     return options

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from espret.data.split import shard
-from espret.data.tables import list_sha256, read_table, write_table
+from espret.data.tables import collector_paused, list_sha256, read_table, write_table
 from espret.errors import EspretError
 from espret.files import read_json, write_json
 
@@ -60,6 +60,7 @@ class DataDir:
     about: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
+    @collector_paused()
     def load(cls, path: str | os.PathLike[str]) -> DataDir:
         """Read a data directory; only wav.scp must exist, or utt2fname where the clips have no sound.
 

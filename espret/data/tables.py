@@ -6,11 +6,13 @@ key. A blank or a tab, or several, separates key and value; the value is the res
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, repeat
 from operator import ge
 from pathlib import Path
@@ -21,6 +23,19 @@ from espret.files import atomic_write
 SHOWN = 5  # how many offenders a message names
 
 _LINE = re.compile(r"([^ \t]+)[ \t]+(.*[^ \t].*)", re.DOTALL)
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Without Python's cyclic garbage collector: of a million small strings that stay it walks all again and again,
+    which takes as long as reading them. Decorates functions too."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def read_table(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -43,6 +58,7 @@ def write_table(path: str | os.PathLike[str], rows: Mapping[str, str]) -> None:
             stream.write(f"{key} {value}\n")
 
 
+@collector_paused()
 def scan_table(path: str | os.PathLike[str]) -> tuple[dict[str, str], list[str]]:
     """The rows of a table and all that is wrong with its form: one message a kind, with lines and a mending command."""
     try:

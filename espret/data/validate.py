@@ -7,14 +7,13 @@ that is `check`.
 
 from __future__ import annotations
 
-import gc
 import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from espret.data.datadir import parse_segment, without_sound
-from espret.data.tables import is_utf8, scan_table, some, unsorted
+from espret.data.tables import collector_paused, is_utf8, scan_table, some, unsorted
 from espret.errors import EspretError
 from espret.files import PARTIAL, read_json
 
@@ -28,6 +27,7 @@ SLACK = 0.05  # seconds that a segment may exceed its recording or differ from u
 Tables = dict[str, dict[str, str]]
 
 
+@collector_paused()
 def validate(path: str | os.PathLike[str], need_text: bool | None = None) -> list[str]:
     """All that is wrong with a data directory, one message a kind of problem; [] where it is sound.
 
@@ -39,25 +39,19 @@ def validate(path: str | os.PathLike[str], need_text: bool | None = None) -> lis
         return [f"{root}: no such data directory; {AGAIN}"]
     if need_text is None:
         need_text = _captions_of(root) != 0
-    collecting = gc.isenabled()
-    gc.disable()  # the tables are a million small strings; the collector would walk them again and again
-    try:
-        required = ("utt2fname",) if without_sound(root) else REQUIRED
-        tables, problems = _load(root, (*REQUIRED, *OPTIONAL), required)
-        check = _Checker(root, tables, problems)
-        check.audio()
-        check.names()
-        if _foretold(root, check.utts):
-            return problems
-        captions, found = _load(root, CAPTIONS, CAPTIONS if need_text else ())
-        problems += found
-        tables.update(captions)
-        if captions:
-            check.captions(need_text)
+    required = ("utt2fname",) if without_sound(root) else REQUIRED
+    tables, problems = _load(root, (*REQUIRED, *OPTIONAL), required)
+    check = _Checker(root, tables, problems)
+    check.audio()
+    check.names()
+    if _foretold(root, check.utts):
         return problems
-    finally:
-        if collecting:
-            gc.enable()
+    captions, found = _load(root, CAPTIONS, CAPTIONS if need_text else ())
+    problems += found
+    tables.update(captions)
+    if captions:
+        check.captions(need_text)
+    return problems
 
 
 def _captions_of(root: Path) -> object:

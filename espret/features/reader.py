@@ -20,7 +20,8 @@ from espret.files import read_json
 
 
 class FeatureReader:
-    """Random access to the matrices of a feature directory (feats.scp): `reader[utt]` is float32 [frames, dim].
+    """Random access to the matrices of a feature directory (feats.scp): `reader[utt]` is float32 [frames, dim], and
+    `reader.stored(utt)` has the type that they are kept in.
 
     Ark paths that are relative are taken from the working directory, as Kaldi does. Keeps no file open, so it may be
     shared with forked or pickled data-loader workers. Kaldi's matrices, compressed ones too, are read, and of what else
@@ -68,6 +69,11 @@ class FeatureReader:
 
     def __getitem__(self, utt: str) -> NDArray[np.float32]:
         """float32 [frames, dim]. Raises EspretError for an unknown id and for an ark that is missing or damaged."""
+        return np.asarray(self.stored(utt), dtype=np.float32)
+
+    def stored(self, utt: str) -> NDArray[Any]:
+        """[frames, dim] in the type of the ark's numbers, float16 where .npy arrays are kept so; it may be read-only.
+        Raises EspretError for an unknown id and for an ark that is missing or damaged."""
         try:
             ark, offset = self._where[utt]
         except KeyError:
@@ -75,7 +81,7 @@ class FeatureReader:
         try:
             with open(ark, "rb") as stream:
                 stream.seek(offset)
-                matrix = np.asarray(_decoded(stream), dtype=np.float32)
+                matrix = _decoded(stream)
         except FileNotFoundError:
             raise EspretError(
                 f"{self.scp}: '{utt}' is in {ark}, which does not exist (working directory {os.getcwd()}); "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from pathlib import Path
 from typing import Any
@@ -44,14 +43,6 @@ def read_nbest(path: str | Path) -> dict[str, list[str]]:
             ) from None
         _check_text(path, number, *nbest[utt])
     return nbest
-
-
-def positive(text: str) -> int:
-    """A whole number from 1 on, as an argparse type."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}: expected 1 or more")
-    return value
 
 
 def _rows(path: str | Path) -> list[Any]:

@@ -47,8 +47,7 @@ class HuggingFaceTokenizer:
 
         Raises EspretError where it is not to be had, or lacks a special token.
         """
-        from espret.audio.huggingface_files import model_folder
-        from espret.scoring.fense.bert import tokenizer_of
+        from espret.huggingface import model_folder, tokenizer_of
 
         folder = model_folder(self.model)
         tokenizer = tokenizer_of(folder)

@@ -9,6 +9,7 @@ Batch Size under Memory Limited Setup). Only batch norms see parts, not the whol
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,7 +83,7 @@ class Backward:
                     loss, stats = self.model(part, batch)
                 self._backward(loss)
             total += loss.detach()
-            sums = {name: sums.get(name, 0.0) + value for name, value in stats.items()}
+            sums = _added(sums, stats)
         return total, sums
 
     def _by_rows(self, batch: Batch, parts: list[Batch], seeds: Seeds) -> tuple[Tensor, Stats]:
@@ -111,6 +112,22 @@ class Backward:
         if last or not isinstance(self.model, DistributedDataParallel):
             return contextlib.nullcontext()
         return self.model.no_sync()
+
+
+def _added(sums: Stats, stats: Stats) -> Stats:
+    return {name: sums.get(name, 0.0) + value for name, value in stats.items()}
+
+
+@torch.no_grad()
+def stats_in_parts(network: Any, batch: Batch, count: int) -> Stats:
+    """What `network` reports of the batch, computed in at most `count` parts as in training, but without gradients."""
+    if count == 1:
+        return network.loss(batch)[1]
+    parts = batch.parts(min(count, len(batch.utts)))
+    if hasattr(network, "rows"):
+        rows = tuple(torch.cat(one) for one in zip(*[network.rows(part) for part in parts]))
+        return network.loss_of(rows, batch)[1]
+    return functools.reduce(_added, (network.loss(part, batch)[1] for part in parts), Stats())
 
 
 def _gradients(rows: Rows, every: list[Rows], number: int) -> list[Tensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import struct
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 
 from espret.errors import EspretError
 from espret.files import atomic_write
+from espret.training import distributed
 
 LAST = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
@@ -67,10 +69,13 @@ def load(path: Path) -> dict[str, Any]:
     with open(path, "rb") as stream:
         size = stream.seek(0, os.SEEK_END) - HEX
         if size < 0 or _digest(stream, size) != stream.read(HEX):
-            raise EspretError(f"{path}: not a whole checkpoint: its SHA-256 is not the one at its end")
+            raise EspretError(
+                f"{path}: not a whole checkpoint: its SHA-256 is not the one at its end (it is damaged, or an older "
+                "espret wrote it)"
+            )
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, ValueError, EOFError) as error:
+    except (RuntimeError, OSError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise EspretError(f"{path}: not a checkpoint: {error}") from None
     if not isinstance(value, dict):
         raise EspretError(f"{path}: expected a mapping, found {type(value).__name__}")
@@ -82,15 +87,18 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
 
     Raises EspretError if there are checkpoints but none can be read.
     """
-    last: EspretError | None = None
+    unread: list[EspretError] = []
     for path in (folder / LAST, folder / PREVIOUS):
         if not path.exists():
             continue
         try:
-            return load(path)
+            value = load(path)
         except EspretError as error:
-            last = error
-            print(f"warning: {error}; trying the one before", file=sys.stderr)
-    if last is not None:
-        raise EspretError(f"{folder}: no checkpoint can be read ({last}); remove the folder to start again")
+            unread.append(error)
+            continue
+        if unread and distributed.rank() == 0:
+            print(f"warning: {unread[0]}; the run goes on from the one before", file=sys.stderr)
+        return value
+    if unread:
+        raise EspretError(f"no checkpoint can be read: {unread[0]}; mend: remove {folder} to start again")
     return None

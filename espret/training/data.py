@@ -83,7 +83,7 @@ class Split:
         """[frames, dim] of clip number `clip`, float32 or, where they are kept so, float16."""
         if self._cache is not None and clip in self._cache:
             return self._cache[clip]
-        matrix = torch.from_numpy(self.reader[self.utts[clip]].astype(self._kept))
+        matrix = torch.from_numpy(np.require(self.reader.stored(self.utts[clip]), self._kept, "W"))
         if self._cache is not None:
             self._cache[clip] = matrix
         return matrix

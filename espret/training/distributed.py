@@ -69,8 +69,9 @@ def leave(status: int | None) -> None:
         dist.barrier()
     dist.destroy_process_group()
     if status is not None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # one that the user has closed
+                stream.flush()
         os._exit(status)
 
 
@@ -144,9 +145,11 @@ def total(value: Tensor) -> Tensor:
     return value
 
 
-def mean_over_processes(loss_sum: Tensor, count: Tensor) -> Tensor:
-    """`loss_sum / count` over the global batch, scaled so that the mean of gradients over processes is its gradient."""
-    return loss_sum * world() / total(count)
+def means_over_processes(sums: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """`sums / count` [n] over the global batch: once such that the mean of its gradients over processes is that of the
+    global batch, and once its values, the same in every process."""
+    every = total(torch.cat([sums.detach(), count.to(sums)[None]]))
+    return sums * world() / every[-1], every[:-1] / every[-1]
 
 
 def gather_pairs(audio: Tensor, text: Tensor, owner: Tensor, clip: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -59,6 +59,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
         "cpu": {"model": _cpu_model(), "cores": len(os.sched_getaffinity(0)), "threads": torch.get_num_threads()},
         "processes": distributed.world(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
         "gpu": _gpus() if device.type == "cuda" else None,
         "variables": {
             name: value for name, value in sorted(os.environ.items()) if name.startswith(PREFIXES) or name in VARIABLES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -71,3 +72,20 @@ class Interruption:
         elif now - self._since >= ECHO:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+class Beginning(Interruption):
+    """While all that a run needs is loaded: the warning is noted, Ctrl-C ends the process at once.
+
+    Not by an exception, which libraries that are being loaded swallow here and there, or which leaves them half loaded.
+    """
+
+    def __init__(self) -> None:
+        super().__init__((signal.SIGINT, WARNING))
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            with contextlib.suppress(OSError):
+                os.write(2, b"espret train: interrupted\n")
+            os._exit(status(number))
+        super()._note(number, frame)

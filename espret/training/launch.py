@@ -26,6 +26,7 @@ from espret.training.rendezvous import LAUNCHED, REPORTS, divert, slurm_address
 
 GRACE = 5.0  # seconds that the others have to end by themselves once one has failed
 AGREED = (0, *(status(number) for number in SIGNALS))  # exit statuses on which all processes agree
+UNREAD = 128 + signal.SIGPIPE  # of a process whose output nobody reads any more
 FOLLOWING = (signal.SIGABRT, signal.SIGPIPE)  # what may kill a process because another is gone
 
 
@@ -111,9 +112,11 @@ def _verdict(ended: dict[int, int], asked: int, folder: Path) -> int:
     reports = sorted(folder.iterdir())
     if codes <= set(AGREED) and not reports:
         return max(codes)
+    if UNREAD in codes:  # as of a single process, without a word
+        return UNREAD
     if asked and all(code in (*AGREED, -asked) for code in codes):
         _say(f"stopped by {signal.Signals(asked).name} before the first step")
-        return 128 + asked
+        return status(asked)
     # One that says nothing is the cause, whatever others report: they have lost it.
     reported = {int(path.name.rpartition(".")[2]) for path in reports}
     silent = [rank for rank in ended if ended[rank] not in (*AGREED, *(-number for number in FOLLOWING))]

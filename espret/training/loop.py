@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from espret.config import System
+from espret.disk import writing
 from espret.errors import EspretError
 from espret.models.batch import Batch
 from espret.training import distributed, weights
@@ -64,7 +65,8 @@ def train(
             if not finished(run):
                 stop_if_asked(run, interruption, epoch + 1)
     if distributed.rank() == 0:
-        weights.finish(out, system.train, run.history)
+        with writing(out):
+            weights.finish(out, system.train, run.history)
     return run
 
 
@@ -118,7 +120,7 @@ def update(run: Run) -> dict[str, Tensor]:
     if run.system.train.grad_clip:
         torch.nn.utils.clip_grads_with_norm_(run.network.parameters(), run.system.train.grad_clip, norm)
     updated = precision.step(run.optimizer)
-    if run.ema is not None:
+    if updated and run.ema is not None:
         run.ema.update_parameters(run.network)
     if not precision.scaler.is_enabled():
         return {"grad_norm": norm}

@@ -54,7 +54,7 @@ class Pace:
         self._clips, self._loss = 0, torch.zeros(())  # since this process started: what was before may be elsewhere
         self._printed = self._started
         self._shown = distributed.rank() == 0
-        self._terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self._terminal = sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
     def __enter__(self) -> Pace:
         return self

@@ -18,15 +18,16 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from espret.config import System, Train, build
+from espret.disk import writing
 from espret.errors import EspretError
-from espret.files import write_jsonl, write_text
+from espret.files import remove_abandoned, write_jsonl, write_text
 from espret.models import NETWORKS
 from espret.models.architecture import with_architectures
 from espret.training import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, checkpoint, distributed, weights
 from espret.training.backward import Backward
 from espret.training.data import Split
 from espret.training.precision import Precision
-from espret.training.seeds import Seeds
+from espret.training.seeds import Seeds, only_deterministic
 from espret.training.suspect import Finite
 
 # What may change when a run is continued.
@@ -34,6 +35,7 @@ RUN_LENGTH = (
     "train.epochs",
     "train.patience",
     "train.threads",
+    "train.accumulate",  # a node with less memory
     "train.save_minutes",
     "train.keep_best",
     "train.average",
@@ -89,9 +91,7 @@ def start(
     if system.train.threads:
         torch.set_num_threads(system.train.threads)
     if device.type == "cpu":
-        torch.use_deterministic_algorithms(True)
-        # Filling fresh memory costs time and only serves to find bugs.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        only_deterministic()  # it costs nothing there
     Seeds(seed).plant()
     network = build(NETWORKS, system.model, "model", dim=splits[0].dim, vocabulary=vocabulary).to(device)
     optimizer = _optimizer(system.train, network)
@@ -113,10 +113,20 @@ def start(
     where = {"number of epochs done": len(run.history), "step": run.progress.step}
     distributed.require_same({**run.identity, **where})
     if distributed.rank() == 0:
-        whole = replace(system, model=with_architectures(system.model, network))
-        write_text(out / "config.yaml", yaml.safe_dump(asdict(whole), sort_keys=False, allow_unicode=True))
-        write_jsonl(out / "metrics.jsonl", run.history)
+        _begin_folder(run)
     return run
+
+
+def _begin_folder(run: Run) -> None:
+    whole = replace(run.system, model=with_architectures(run.system.model, run.network))
+    try:
+        with writing(run.out):
+            write_text(run.out / "config.yaml", yaml.safe_dump(asdict(whole), sort_keys=False, allow_unicode=True))
+            write_jsonl(run.out / "metrics.jsonl", run.history)
+            for folder in (run.out, run.out / weights.NBEST):
+                remove_abandoned(folder)
+    except (FileExistsError, NotADirectoryError):
+        raise EspretError(f"{run.out}: it, or what it lies in, is a file; expected a folder, which is made") from None
 
 
 def _optimizer(train: Train, network: nn.Module) -> torch.optim.Optimizer:
@@ -184,16 +194,18 @@ def save_progress(run: Run) -> None:
     """Leave the run's state within an epoch on disk; all processes take part."""
     totals = distributed.gather({name: value.cpu() for name, value in run.progress.totals.items()})
     if distributed.rank() == 0:
-        _save_state(run, totals)
+        with writing(run.out):
+            _save_state(run, totals)
 
 
 def save(run: Run) -> None:
     """Leave the run's state after an epoch on disk, so that a kill between any two of these writes loses nothing but
     what came after the last checkpoint."""
-    weights.keep(run.out, run.system.train, run.history, run.evaluated.state_dict())
-    _save_state(run, [])
-    weights.forget(run.out, run.system.train, run.history)
-    write_jsonl(run.out / "metrics.jsonl", run.history)
+    with writing(run.out):
+        weights.keep(run.out, run.system.train, run.history, run.evaluated.state_dict())
+        _save_state(run, [])
+        weights.forget(run.out, run.system.train, run.history)
+        write_jsonl(run.out / "metrics.jsonl", run.history)
 
 
 def _save_state(run: Run, totals: list[dict[str, Tensor]]) -> None:

@@ -1,12 +1,23 @@
-"""Random numbers of a run: Python's, NumPy's and torch's generators are seeded at each step, so none need be saved."""
+"""What makes a run repeatable: generators seeded at each step, so that none need be saved, and algorithms that add up
+in the same order every time.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 from typing import NamedTuple
 
 import numpy as np
 import torch
+
+
+def only_deterministic() -> None:
+    """From now on torch uses algorithms that give the same bits every time, and refuses what has none."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when a GPU multiplies for the first time
+    torch.use_deterministic_algorithms(True)
+    # Filling fresh memory costs time and only serves to find bugs.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 class Seeds(NamedTuple):

@@ -25,6 +25,7 @@ from espret.scoring.inputs import read_references
 from espret.scoring.retrieval import rank_metrics
 from espret.text.tokenizers import Tokenizer
 from espret.training import distributed
+from espret.training.backward import stats_in_parts
 from espret.training.data import Split, cut, epoch_items, read
 
 
@@ -36,17 +37,17 @@ class Retrieval:
 
     def __init__(self, system: System, valid: Split, tokenizer: Tokenizer) -> None:
         self._split = valid
-        self._batch_size = system.train.batch_size
+        self._batch_size, self._parts = system.train.batch_size, _parts(system)
         _require(system.train.select, ("loss", *rank_metrics(np.zeros((1, 1)), [0]).metrics))
         self.shown = _with(system.train.select, "t2a/R@1", "t2a/R@10", "t2a/mAP@10")
 
     def validate(self, network: Any, device: torch.device) -> dict[str, float]:
         """`loss`, and every metric of stage 5, named as there."""
-        stats = mean_stats(network, self._split, self._batch_size, device)
+        stats = mean_stats(network, self._split, self._batch_size, self._parts, device)
         if not math.isfinite(stats["loss"]):
             return stats  # nothing to rank; the loop refuses it, naming the epoch
         split = self._split
-        sim = embed(network, split, self._batch_size, device).sim.numpy()
+        sim = embed(network, split, -(-self._batch_size // self._parts), device).sim.numpy()
         return stats | rank_metrics(sim, split.owner, split.captions, split.utts).metrics
 
 
@@ -59,7 +60,7 @@ class Captioning:
 
     def __init__(self, system: System, valid: Split, tokenizer: Tokenizer) -> None:
         self._split = valid
-        self._batch_size = system.train.batch_size
+        self._batch_size, self._parts = system.train.batch_size, _parts(system)
         self._found: FoundCaptions | None = None
         select, scored = system.train.select, caption_metrics()
         _require(select, ("loss", "accuracy", *scored))
@@ -70,7 +71,7 @@ class Captioning:
     def validate(self, network: Any, device: torch.device) -> dict[str, float]:
         """`loss` (nats a token), `accuracy` (percent of tokens), and the metric that selects with what it is made of,
         named as in stage 5."""
-        stats = mean_stats(network, self._split, self._batch_size, device)
+        stats = mean_stats(network, self._split, self._batch_size, self._parts, device)
         if self._found is None or not math.isfinite(stats["loss"]):
             return stats
         return stats | self._found.score(network, device)
@@ -125,8 +126,12 @@ def _with(select: str, *main: str) -> tuple[str, ...]:
     return main if select in ("loss", *main) else (*main, select)
 
 
-@torch.no_grad()
-def mean_stats(network: Any, split: Split, batch_size: int, device: torch.device) -> dict[str, float]:
+def _parts(system: System) -> int:
+    """In how many parts one process computes a batch, so that it need not hold more clips at once than in training."""
+    return system.train.accumulate * distributed.world()
+
+
+def mean_stats(network: Any, split: Split, batch_size: int, parts: int, device: torch.device) -> dict[str, float]:
     """Mean of the stats of `network.loss` over the split, weighted by what each batch's mean is over.
 
     For the loss of a token that is the number of tokens; contrastive losses have no such unit, and their batches are
@@ -137,7 +142,7 @@ def mean_stats(network: Any, split: Split, batch_size: int, device: torch.device
     weight = 0
     items = epoch_items(split, "group", 0, 0)
     for batch in read(split, cut(items, batch_size)):
-        stats = network.loss(batch.to(device))[1]
+        stats = stats_in_parts(network, batch.to(device), parts)
         size = int((batch.tokens[:, 1:] > 0).sum())
         weight += size
         for name, value in stats.items():

@@ -97,19 +97,25 @@ def _of_epoch(folder: Path, epoch: int, train: Train) -> dict[str, Tensor]:
 
 def finish(folder: Path, train: Train, history: History) -> None:
     """At the end of a run: write the mean of the n best, where it is asked for and not yet there."""
-    if train.average > 1 and history:
-        path, epochs = folder / AVERAGED, ranking(history, train.select)[: train.average]
-        if not path.exists() or checkpoint.load(path)["epochs"] != epochs:
-            checkpoint.save(path, mean(folder, train, history))
+    if train.average > 1 and history and _averaged(folder, train, history) is None:
+        checkpoint.save(folder / AVERAGED, mean(folder, train, history))
+
+
+def _averaged(folder: Path, train: Train, history: History) -> dict[str, Any] | None:
+    """What averaged.pt holds, unless it is damaged, or of a run that has since gone on to better epochs."""
+    try:
+        found = checkpoint.load(folder / AVERAGED)
+    except EspretError:
+        return None
+    return found if found["epochs"] == ranking(history, train.select)[: train.average] else None
 
 
 def load(folder: Path, train: Train) -> dict[str, Tensor]:
     """The weights to decode with, on the CPU: of a run that has not ended, those of the best epochs so far."""
-    if train.average <= 1:
+    history = read_jsonl(folder / "metrics.jsonl") if train.average > 1 else []
+    if not history:
         return dict(checkpoint.load(folder / checkpoint.BEST)["model"])
-    if (folder / AVERAGED).exists():
-        return dict(checkpoint.load(folder / AVERAGED)["model"])
-    return dict(mean(folder, train, read_jsonl(folder / "metrics.jsonl"))["model"])
+    return dict((_averaged(folder, train, history) or mean(folder, train, history))["model"])
 
 
 def ema(network: torch.nn.Module, decay: float) -> torch.optim.swa_utils.AveragedModel | None:

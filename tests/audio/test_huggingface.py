@@ -4,8 +4,6 @@ import os
 import pickle
 from pathlib import Path
 
-import huggingface_hub
-import numpy as np
 import pytest
 import torch
 import transformers
@@ -305,31 +303,3 @@ def test_missing_tensors_are_named(folders, tmp_path):
     torch.save(weights, folder / "pytorch_model.bin")
     with pytest.raises(EspretError, match=r"lack 1 tensors.*encoder\.layers\.1\.layer_norm\.weight"):
         HuggingFaceAudio(16000, str(folder))
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    """An empty cache of the hub, and no connection to it."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub cache"))
-    return tmp_path / "hub cache"
-
-
-@pytest.mark.parametrize(
-    "name", ["/no where/at all", "./nowhere", "~/nowhere at all", "a/b/c", "someone/nothing", "a b"]
-)
-def test_no_such_model(name, hub):
-    with pytest.raises(EspretError, match="no such folder.*mend: .*hf download"):
-        HuggingFaceAudio(16000, name)
-
-
-def test_a_name_is_found_in_the_cache_of_the_hub(folders, hub):
-    model = hub / "models--someone--some-net"
-    (model / "refs").mkdir(parents=True)
-    (model / "refs" / "main").write_text("0123abcd")
-    (model / "snapshots").mkdir()
-    copied(folders("hubert"), model / "snapshots" / "0123abcd")
-    network = HuggingFaceAudio(16000, "someone/some-net")
-    assert network.provenance["model"] == "someone/some-net"
-    found = network(noise(1000)[None]).detach().numpy()
-    assert np.isfinite(found).all()

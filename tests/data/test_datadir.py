@@ -1,9 +1,11 @@
+import gc
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from espret.data import datadir
 from espret.data.datadir import DataDir, Segment, Source
 from espret.errors import EspretError
 
@@ -85,3 +87,19 @@ def test_light_modules_import_neither_torch_nor_numpy() -> None:
         "heavy = {'torch', 'numpy', 'soundfile', 'kaldiio'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_loading_pauses_the_collector_also_where_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    segmented().write(tmp_path)
+    (tmp_path / "utt2sr").write_text("r1-a many\n")
+    paused: list[bool] = []
+    parse = datadir.parse_segment
+
+    def watched(value: str) -> Segment:
+        paused.append(not gc.isenabled())
+        return parse(value)
+
+    monkeypatch.setattr(datadir, "parse_segment", watched)
+    with pytest.raises(EspretError, match="utt2sr:1: 'r1-a' has 'many'"):
+        DataDir.load(tmp_path)
+    assert paused == [True] * 3 and gc.isenabled()

@@ -1,8 +1,9 @@
+import gc
 from pathlib import Path
 
 import pytest
 
-from espret.data.tables import list_sha256, read_table, scan_table, write_table
+from espret.data.tables import collector_paused, list_sha256, read_table, scan_table, write_table
 from espret.errors import EspretError
 
 
@@ -96,3 +97,20 @@ def test_list_sha256_is_that_of_the_sorted_ids() -> None:
     import hashlib
 
     assert list_sha256(["b", "a"]) == hashlib.sha256(b"a\nb\n").hexdigest()
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_collector_goes_on_as_before_after_an_error(tmp_path: Path, before: bool) -> None:
+    (gc.enable if before else gc.disable)()
+    try:
+        with collector_paused():
+            assert not gc.isenabled()
+            with pytest.raises(EspretError, match="no such file"):
+                read_table(tmp_path / "t")
+            assert not gc.isenabled()
+        assert gc.isenabled() is before
+        with pytest.raises(ZeroDivisionError), collector_paused():
+            raise ZeroDivisionError
+        assert gc.isenabled() is before
+    finally:
+        gc.enable()

@@ -118,6 +118,8 @@ def test_half_precision_and_flac_as_kaldiio_writes_them(folder: Path) -> None:
     assert reader["a"].dtype == np.float32
     np.testing.assert_array_equal(reader["a"], half)
     np.testing.assert_array_equal(reader["b"], half[:1])
+    assert reader.stored("a").dtype == np.float16
+    np.testing.assert_array_equal(reader.stored("a"), half)
     wave = np.arange(-500, 500, dtype=np.int16)
     write({"a": (8000, wave), "b": (8000, wave[:7])}, write_function="soundfile", write_kwargs={"format": "FLAC"})
     reader = FeatureReader(folder)

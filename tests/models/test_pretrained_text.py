@@ -47,9 +47,6 @@ def save(folder: Path, kind: str) -> None:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    # torch notes once which functions a device context changes; not while transformers has replaced some of them.
-    with torch.device("cpu"):
-        torch.empty(0)
     root = tmp_path_factory.mktemp("pretrained 'nets'")
     for kind in KINDS:
         save(root / kind, kind)

@@ -1,4 +1,4 @@
-"""The tiny corpus as a fixture."""
+"""The tiny corpus as fixtures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tiny_corpus import make_split
 
-from espret.text.prepare import prepare_text
+from espret.text.prepare import load_tokenizer, prepare_text
+from espret.training.data import Split
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +19,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_split(root, "valid", 8)
     prepare_text({"type": "word"}, root / "data/train", root / "text")
     return root
+
+
+@pytest.fixture
+def split(corpus: Path) -> Split:
+    """Its training split."""
+    return Split(corpus / "data/train", corpus / "feats/train", load_tokenizer(corpus / "text"))

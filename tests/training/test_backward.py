@@ -15,7 +15,7 @@ from espret.config import build
 from espret.models import NETWORKS
 from espret.models.batch import Batch
 from espret.text.prepare import load_tokenizer
-from espret.training.backward import Backward, statistics_kept
+from espret.training.backward import Backward, statistics_kept, stats_in_parts
 from espret.training.data import Split, epoch_items
 from espret.training.precision import Precision
 from espret.training.seeds import Seeds
@@ -49,11 +49,6 @@ def gradients(
 
 
 @pytest.fixture
-def split(corpus: Path) -> Split:
-    return Split(corpus / "data/train", corpus / "feats/train", load_tokenizer(corpus / "text"))
-
-
-@pytest.fixture
 def batch(split: Split) -> Batch:
     """7 clips: all captions of some, none too even."""
     items = epoch_items(split, "group", 1, 1)[:7]
@@ -70,6 +65,22 @@ def test_parts_have_the_gradients_of_the_whole(task: str, parts: int, split: Spl
     assert found.keys() == whole.keys() and len(whole) == len(list(net.parameters()))
     for name, gradient in whole.items():
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-7, msg=name)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_validation_in_parts_is_that_of_the_whole(task: str, split: Split, batch: Batch, corpus: Path) -> None:
+    net = network(task, split, 0.5, len(load_tokenizer(corpus / "text"))).eval()
+    whole, seen = stats_in_parts(net, batch, 1), []
+    encoder = net.embed_audio if task == "retrieval" else net.encode
+    name = encoder.__name__  # type: ignore[union-attr]
+    setattr(net, name, lambda feats, lengths: (seen.append(len(feats)), encoder(feats, lengths))[1])  # type: ignore
+    for count, clips in ((3, [2, 2, 3]), (50, [1] * 7)):
+        found = stats_in_parts(net, batch, count)
+        assert {key: float(one) for key, one in found.items()} == pytest.approx(
+            {key: float(one) for key, one in whole.items()}, rel=1e-5
+        )
+        assert seen == clips and not any(one.requires_grad for one in found.values())
+        seen.clear()
 
 
 def test_both_passes_over_a_part_drop_the_same(split: Split, batch: Batch, corpus: Path) -> None:

@@ -19,7 +19,7 @@ from tiny_corpus import system, train_arguments
 from espret.bin import main
 from espret.errors import EspretError
 from espret.files import read_jsonl
-from espret.training import checkpoint, distributed
+from espret.training import checkpoint, distributed, launch
 from espret.training.interruption import ECHO
 from espret.training.rendezvous import Place, place
 
@@ -41,14 +41,15 @@ def rows(out: Path) -> list[dict[str, Any]]:
 )
 def test_two_processes_train_as_one(task: str, batch: int, corpus: Path, tmp_path: Path) -> None:
     """One step of plain gradient descent by the whole gradient (shares of 12 and 11 clips): the weights then say what
-    it was. Two epochs in batches of 4 and 3, whose shares are 2 + 2 and 2 + 1."""
+    it was. Two epochs in batches of 4 and 3, whose shares are 2 + 2 and 2 + 1, in parts where each has two."""
     whole = batch == 23
     content = system(
         task,
         epochs=1 if whole else 2,
         batch_size=batch,
         augment=[],
-        captions_per_clip="group",
+        accumulate=1 if whole else 2,
+        captions_per_clip="group" if task == "retrieval" else "one",  # as many words each, or not
         optimizer={"type": "sgd", "lr": 1.0 if whole else 0.1},
         grad_clip=0.0,
         schedule={"type": "constant"},
@@ -62,8 +63,8 @@ def test_two_processes_train_as_one(task: str, batch: int, corpus: Path, tmp_pat
     for key in one:
         torch.testing.assert_close(one[key], two[key], atol=5e-6, rtol=5e-5)
     for a, b in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
-        assert a["train"]["loss"] == pytest.approx(b["train"]["loss"], abs=1e-5)
-        assert a["valid"]["loss"] == pytest.approx(b["valid"]["loss"], abs=1e-5)
+        for part in ("train", "valid"):
+            assert a[part] == pytest.approx(b[part], abs=1e-5)
 
 
 @pytest.mark.slow
@@ -119,6 +120,35 @@ def test_a_full_disk_ends_all_and_after_making_room_the_run_goes_on(corpus: Path
     assert not list((tmp_path / "exp").glob(".*"))
     assert run(words).returncode == 0
     assert [row["epoch"] for row in rows(tmp_path / "exp")] == [1, 2, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_where_nobody_reads_what_it_prints_a_run_ends_without_a_word(
+    processes: str, corpus: Path, tmp_path: Path
+) -> None:
+    words = train_arguments(
+        corpus, tmp_path / "exp", "retrieval", system("retrieval", epochs=60), "--processes", processes
+    )
+    process = start(words)
+    assert process.stdout is not None and process.stdout.readline().startswith("epoch 1/60")
+    process.stdout.close()
+    process.stdout = None
+    done = finish(process)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.slow
+def test_an_output_that_is_closed_is_no_error(corpus: Path, tmp_path: Path) -> None:
+    words = train_arguments(corpus, tmp_path / "exp", "retrieval", system("retrieval", epochs=1), *TWO)
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "espret", *words]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(rows(tmp_path / "exp")) == 1
+
+
+def test_the_warning_before_the_first_step_brings_the_job_back(tmp_path: Path) -> None:
+    assert launch._verdict({0: -signal.SIGUSR1, 1: -signal.SIGUSR1}, signal.SIGUSR1, tmp_path) == os.EX_TEMPFAIL
 
 
 @pytest.mark.slow

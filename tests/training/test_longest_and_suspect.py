@@ -14,18 +14,12 @@ from espret.bin import main
 from espret.config import Train
 from espret.errors import EspretError
 from espret.models.batch import Batch
-from espret.text.prepare import load_tokenizer
 from espret.training import checkpoint, longest, loop
 from espret.training.data import Split
 from espret.training.longest import longest_batches, memory_for
 from espret.training.run import Run
 from espret.training.seeds import Seeds
 from espret.training.suspect import Finite
-
-
-@pytest.fixture
-def split(corpus: Path) -> Split:
-    return Split(corpus / "data/train", corpus / "feats/train", load_tokenizer(corpus / "text"))
 
 
 @pytest.mark.parametrize(("mode", "captions"), [("one", 6), ("group", 12), ("all", 6)])
@@ -54,6 +48,21 @@ def test_what_does_not_fit_is_an_error_before_the_first_step(
     assert "a batch of 6 clips of up to 20 frames, with 6 captions, does not fit into the memory of cpu" in error
     assert "set train.accumulate to 2" in error
     assert not (tmp_path / "exp" / checkpoint.LAST).exists()
+
+
+@pytest.mark.parametrize("task", ["retrieval", "captioning"])
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_trying_changes_nothing_of_a_run(
+    task: str, precision: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = system(task, epochs=2, accumulate=2, ema=0.9, precision=precision)
+    assert main(train_arguments(corpus, tmp_path / "tried", task, content)) == 0
+    monkeypatch.setattr(loop, "try_longest", lambda *_: None)
+    assert main(train_arguments(corpus, tmp_path / "untried", task, content)) == 0
+    tried, untried = (checkpoint.load(tmp_path / name / checkpoint.LAST) for name in ("tried", "untried"))
+    for part in ("model", "ema"):
+        assert all(torch.equal(value, untried[part][key]) for key, value in tried[part].items())
+    assert tried["scaler"] == untried["scaler"]
 
 
 def test_other_errors_are_none_of_memory() -> None:

@@ -38,6 +38,25 @@ def test_one_request_may_come_several_times_and_a_second_one_ends(monkeypatch: p
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_ctrl_c_while_libraries_are_loaded_is_not_lost(processes: str, corpus: Path, tmp_path: Path) -> None:
+    words = train_arguments(
+        corpus, tmp_path / "exp", "retrieval", system("retrieval", epochs=1), "--processes", processes
+    )
+    # As a library that swallows what is raised while it looks whether another one is there.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Swallows:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'torch':\n"
+        "            try: os.kill(os.getpid(), signal.SIGINT)\n"
+        "            except BaseException: pass\n"
+        "sys.meta_path.insert(0, Swallows())\n"
+    )
+    done = finish(start(words, PYTHONPATH=str(tmp_path)))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "espret train: interrupted\n")
+
+
 def test_the_end_after_the_warning_is_no_second_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interruption, "ECHO", 0.0)
     with Interruption() as asked:

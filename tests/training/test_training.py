@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import math
@@ -141,6 +142,18 @@ def test_another_number_of_processes_goes_on_from_the_middle(corpus: Path, tmp_p
     assert [row["epoch"] for row in rows(tmp_path / "exp")] == [1, 2]
 
 
+def test_what_a_killed_run_left_half_written_is_removed(corpus: Path, tmp_path: Path) -> None:
+    old, new = ".checkpoint.pt.0123456789ab.tmp", ".best.pt.0123456789ab.tmp"
+    (tmp_path / "exp/nbest").mkdir(parents=True)
+    for folder in (tmp_path / "exp", tmp_path / "exp/nbest"):
+        for name in (old, new, ".mine.tmp"):
+            (folder / name).write_bytes(b"PK")
+            if name != new:  # which another process may be writing
+                os.utime(folder / name, (1, 1))
+    assert main(train_arguments(corpus, tmp_path / "exp", "retrieval", system("retrieval", epochs=1))) == 0
+    assert sorted(path.name for path in (tmp_path / "exp").rglob(".*")) == [new, new, ".mine.tmp", ".mine.tmp"]
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +202,29 @@ def test_usage_errors(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "did you mean 'all'" in capsys.readouterr().err
     assert main(train_arguments(corpus, tmp_path / "c", "retrieval", system("retrieval"), "--ngpu", "99")) == 1
     assert "--ngpu 99: found" in capsys.readouterr().err
+    assert main(train_arguments(corpus, tmp_path / "d", "retrieval", system("retrieval", threads=-1))) == 1
+    assert "train.threads is -1" in capsys.readouterr().err
+    for option in ("--seed", "--num-workers", "--ngpu"):
+        with pytest.raises(SystemExit):
+            main(train_arguments(corpus, out, "retrieval", system("retrieval"), option, "-1"))
+        assert f"{option}: -1: expected 0 or more" in capsys.readouterr().err
+
+
+def test_where_nothing_can_be_written_the_folder_is_named(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "exp").write_text("mine")
+    assert main(train_arguments(corpus, tmp_path / "exp", "retrieval", system("retrieval"))) == 1
+    assert f"{tmp_path / 'exp'}: it, or what it lies in, is a file" in capsys.readouterr().err
+    for number, said in ((errno.ENOSPC, "mend: make room there"), (errno.EROFS, "a folder that you may write to")):
+
+        def save(*_: Any, number: int = number) -> None:
+            raise OSError(number, os.strerror(number))  # as by a stream, which does not know its name
+
+        monkeypatch.setattr(torch, "save", save)
+        assert main(train_arguments(corpus, tmp_path / "b", "retrieval", system("retrieval"))) == 1
+        error = capsys.readouterr().err
+        assert f"error: {tmp_path / 'b'}: {os.strerror(number)}" in error and said in error
 
 
 def test_captions_and_embeddings_of_a_trained_system(corpus: Path, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +18,8 @@ from espret.decoding.network import load_network
 from espret.errors import EspretError
 from espret.files import read_jsonl
 from espret.text.prepare import load_tokenizer
-from espret.training import checkpoint, weights
+from espret.training import checkpoint, loop, weights
+from espret.training.precision import Precision
 
 
 def history(*losses: float) -> list[dict[str, Any]]:
@@ -65,6 +68,13 @@ def test_the_n_best_and_their_mean(tmp_path: Path) -> None:
         weights.finish(tmp_path, Train(average=4), history(*losses))
 
 
+def test_before_the_first_epoch_there_is_nothing_to_decode_with(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text("")
+    for average in (1, 2):
+        with pytest.raises(EspretError, match=r"best\.pt: no such checkpoint; needs stage 3"):
+            weights.load(tmp_path, Train(average=average))
+
+
 def test_one_best_epoch_needs_no_folder(tmp_path: Path) -> None:
     leave(tmp_path, Train(), 2.0, 1.0, 3.0)
     weights.finish(tmp_path, Train(), history(2.0, 1.0, 3.0))
@@ -89,6 +99,20 @@ def test_the_moving_average_by_hand() -> None:
         assert float(average.module.running_mean) == value
 
 
+def test_the_moving_average_leaves_out_what_overflowed() -> None:
+    net, precision = nn.Linear(1, 1), Precision("float16", torch.device("cpu"))
+    average = weights.ema(net, 0.9)
+    assert average is not None
+    options = {"optimizer": torch.optim.SGD(net.parameters(), lr=0.1), "ema": average, "network": net}
+    run: Any = SimpleNamespace(**options, system=SimpleNamespace(train=Train()), backward=SimpleNamespace())
+    run.backward.precision = precision
+    for number, (value, counted) in enumerate(((1.0, 1), (math.inf, 1), (1.0, 2))):
+        precision.scaler.scale(value * net(torch.ones(1)).sum()).backward()
+        assert float(loop.update(run)["skipped"]) == (number == 1)
+        assert int(average.n_averaged) == counted
+        net.zero_grad()
+
+
 def test_ema_and_average_of_a_whole_run(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = {"ema": 0.9, "average": 2, "keep_best": 3, "captions_per_clip": "group"}
     assert main(train_arguments(corpus, tmp_path / "exp", "retrieval", system("retrieval", **options))) == 0
@@ -105,6 +129,8 @@ def test_ema_and_average_of_a_whole_run(corpus: Path, tmp_path: Path, capsys: py
     two = weights.ranking(rows, "loss")[:2]
     of_two = [checkpoint.load(weights.path_of(tmp_path / "exp", epoch))["model"][name] for epoch in two]
     assert torch.allclose(used.project_text.weight, (of_two[0] + of_two[1]) / 2)
-    (tmp_path / "exp" / weights.AVERAGED).unlink()  # as when a run has not ended yet
-    again, _ = load_network(tmp_path / "exp", 6, len(load_tokenizer(corpus / "text")), torch.device("cpu"))
-    assert torch.equal(again.project_text.weight, used.project_text.weight)
+    path = tmp_path / "exp" / weights.AVERAGED
+    for spoil in (path.unlink, lambda: path.write_bytes(b"PK"), lambda: checkpoint.save(path, {"epochs": [1]})):
+        spoil()  # as when a run has not ended yet, is damaged, or went on after it had ended
+        again, _ = load_network(tmp_path / "exp", 6, len(load_tokenizer(corpus / "text")), torch.device("cpu"))
+        assert torch.equal(again.project_text.weight, used.project_text.weight)

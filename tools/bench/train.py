@@ -9,7 +9,8 @@ included; --size real (sizes as published, espret in bfloat16) is for a GPU, sma
 sides train on the same batches, in turns of N steps after two that do not count; printed are medians of K turns:
 milliseconds a step, by the GPU's clock there, and of these reading (the copy to the GPU and augmentation included),
 forward pass, backward pass, optimiser (gradients' norm included); clips/s, memory at its peak, FLOPs of espret's step
-and the share of the device's peak (dense bfloat16; on a CPU what products of large float32 matrices reach).
+and the share of the device's peak (dense bfloat16; on a CPU what products of large float32 matrices reach), and how
+many times as fast espret is: the median of the turns' ratios, the lowest and the highest.
 
 --processes 2: espret in as many processes (nccl on GPUs of their own, gloo on a CPU), each with its part of the batch;
 communication is what the backward pass takes longer than without adding up gradients.
@@ -115,18 +116,20 @@ def printed(
     row["communication"] = max(0.0, row["backward"] - 1e3 * statistics.median(apart)) if apart else 0.0
     row["backward"] -= row["communication"]
     seconds = statistics.median(steps)
+    ratios = [theirs / sum(own.values()) for theirs, own in zip(steps, first.turns)]
+    flops = flops if side is first else 0.0
     found = {
         "system": name,
         "side": side.name,
         "step_ms": 1e3 * seconds,
         **row,
         "clips_per_second": one.batch / seconds,
-        "peak_gb": side.peak / 1e9,
+        "peak_gb": side.peak / 1e9 or None,
         "flops": flops,
-        "share_of_peak": flops * (side is first) / seconds / peak if peak else 0.0,
-        "espret_times_as_fast": statistics.median(
-            theirs / sum(own.values()) for theirs, own in zip(steps, first.turns)
-        ),
+        "share_of_peak": flops / seconds / peak if peak else 0.0,
+        "espret_times_as_fast": statistics.median(ratios),
+        "from": min(ratios),
+        "to": max(ratios),
     }
     if rank() == 0:
         print(line(found), flush=True)
@@ -137,17 +140,21 @@ COLUMNS = ("step_ms", *PHASES, "communication", "clips_per_second", "peak_gb")
 
 
 def line(found: dict[str, Any]) -> str:
-    text = f"{found['system']:<11}{found['side']:<18}" + "".join(f"{found[name]:>10.1f}" for name in COLUMNS)
-    if found["share_of_peak"]:
-        return text + f"  {found['flops'] / 1e9:.1f} GFLOP a step, {100 * found['share_of_peak']:.1f} % of the peak"
-    return text + f"  espret is {found['espret_times_as_fast']:.2f} times as fast"
+    figures = ("-" if found[name] is None else f"{found[name]:.1f}" for name in COLUMNS)
+    text = f"{found['system']:<11}{found['side']:<18}" + "".join(f"{figure:>10}" for figure in figures)
+    if not found["flops"]:
+        return text + "  espret is {espret_times_as_fast:.2f} ({from:.2f} to {to:.2f}) times as fast".format(**found)
+    share = f", {100 * found['share_of_peak']:.1f} % of the peak" if found["share_of_peak"] else ""
+    return text + f"  {found['flops'] / 1e9:.1f} GFLOP a step{share}"
 
 
 def main() -> int:
     options = parsed()
     if options.processes > 1 and "LOCAL_RANK" not in os.environ:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-        return subprocess.run([*command, str(options.processes), __file__, *sys.argv[1:]]).returncode
+        # torchrun's own choice, of which it warns where nobody made it.
+        threads = {"OMP_NUM_THREADS": "1", **os.environ}
+        return subprocess.run([*command, str(options.processes), __file__, *sys.argv[1:]], env=threads).returncode
     local = int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", local) if options.device == "cuda" else torch.device("cpu")
     if device.type == "cuda":
@@ -164,7 +171,8 @@ def main() -> int:
         print(f"{where}, torch {torch.__version__}, size {options.size}, {world()} process(es); {how}\n{'':<29}{heads}")
     rows = [row for name in options.names or NAMES for row in bench(name, options, device, peak)]
     if options.out and rank() == 0:
-        write_json(options.out, {"device": where, "torch": torch.__version__, "size": options.size, "rows": rows})
+        asked = {name: getattr(options, name) for name in ("size", "steps", "rounds", "processes")}
+        write_json(options.out, {"device": where, "torch": torch.__version__, **asked, "peak": peak, "rows": rows})
     if dist.is_initialized():
         dist.destroy_process_group()
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -10,7 +11,7 @@ from espret.models import AUDIO_ENCODERS
 from espret.models.batch import Batch, length_mask
 from espret.models.captioning import ADAPTERS, DECODERS
 from espret.text.tokenizers import PAD
-from espret.training.distributed import mean_over_processes
+from espret.training.distributed import means_over_processes
 
 
 class Captioner(nn.Module):
@@ -40,7 +41,8 @@ class Captioner(nn.Module):
     def loss(self, batch: Batch, whole: Batch | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean cross entropy a token (EOS counts, PAD does not), and the share of tokens that are predicted.
 
-        With `whole`, of which `batch` is a part: what it adds to these means over the tokens of the whole.
+        With `whole`, of which `batch` is a part: what it adds to these means over the tokens of the whole. In training
+        all means are over the batches of all processes.
         """
         memory, mask = self.encode(batch.feats, batch.lengths)
         logits = self.decoder(batch.tokens[:, :-1], memory, mask, batch.owner)
@@ -51,6 +53,6 @@ class Captioner(nn.Module):
         )
         real = targets != PAD
         count = ((whole or batch).tokens[:, 1:] != PAD).sum()
-        loss = mean_over_processes(total, count) if self.training else total / count
-        right = ((logits.argmax(2) == targets) & real).sum() / count
-        return loss, {"loss": (total / count).detach(), "accuracy": 100 * right.detach()}
+        sums = torch.stack([total, ((logits.argmax(2) == targets) & real).sum().to(total)])
+        losses, means = means_over_processes(sums, count) if self.training else (sums / count, sums.detach() / count)
+        return losses[0], {"loss": means[0], "accuracy": 100 * means[1]}

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
-from espret.audio.huggingface_files import model_folder
 from espret.errors import EspretError
 from espret.files import read_json
+from espret.huggingface import config_of, model_folder, text_encoder, tokenizer_of
 from espret.models.retrieval.pooling import masked_mean
-from espret.scoring.fense.bert import config_of, encoder_of, tokenizer_of
 from espret.text.pretrained import special_ids
 from espret.text.tokenizers import PAD, SPECIAL
 
@@ -48,7 +47,7 @@ class HuggingFaceTextEncoder(nn.Module):
         special = [0] * FIRST  # the model's tokens for PAD, BOS, EOS and UNK; a trained network's come with its weights
         if architecture is None:
             folder = model_folder(model)
-            self.network = encoder_of(folder)
+            self.network = text_encoder(folder)
             special = special_ids(tokenizer_of(folder), folder)
             architecture = {**read_json(folder / "config.json"), "model_type": config_of(folder).model_type}
         else:

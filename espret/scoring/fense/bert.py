@@ -1,32 +1,24 @@
-"""BERT-like encoders for the metrics that need one: folder, tokenizer, weights, batches of captions of like length.
+"""BERT-like encoders for the metrics that need one: device, models of the hub, batches of captions of like length.
 
-What is made of the encoders' outputs is in `sentence_bert` and `detector`. Imports torch and transformers.
+How a folder's tokenizer and encoder are read is in espret/huggingface.py; what is made of the encoders' outputs is in
+`sentence_bert` and `detector`. Imports torch and transformers.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig
-from transformers.utils import logging
 
 from espret.errors import EspretError
-from espret.files import read_json
+from espret.huggingface import hub_folder
 from espret.scoring.fense import install as fense_install
 from espret.scoring.metric import Unavailable
 
 BATCH = 64
-MALFORMED = (SafetensorError, pickle.UnpicklingError)  # what reading broken weights raises
 
 
 def device_of(name: str) -> torch.device:
@@ -42,82 +34,12 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def hub_folder(name: str, weights: bool) -> Path:
-    """The files of a repository of the Hugging Face hub, from its cache on this machine or downloaded now
-    ($HF_ENDPOINT, $HF_HOME and $HF_HUB_OFFLINE count): configuration and tokenizer, with `weights` the network too.
-
-    Raises Unavailable.
-    """
-    hub = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
-    rest = ["*.json", "*.txt", "*.model"]
-
-    def get(patterns: list[str]) -> Path:
-        return Path(hub.snapshot_download(name, allow_patterns=patterns, ignore_patterns=["onnx/*", "openvino/*"]))
-
+def of_hub(name: str, with_weights: bool = True) -> Path:
+    """The folder of a model of the Hugging Face hub, for metrics. Raises Unavailable."""
     try:
-        folder = get([*rest, "*.safetensors"] if weights else rest)
-        if weights and not any(folder.glob("*.safetensors")):
-            folder = get([*rest, "pytorch_model.bin"])
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise Unavailable(
-            f"cannot fetch {name} from the Hugging Face hub: {str(error).splitlines()[0]:.300}; name a folder that has "
-            f"it, or run {fense_install.COMMAND} and name none"
-        ) from None
-    return folder
-
-
-def tokenizer_of(folder: Path) -> Any:
-    """The tokenizer that a folder describes. Raises EspretError."""
-    config = config_of(folder)
-    with _reading(folder, "tokenizer"):
-        return AutoTokenizer.from_pretrained(folder, config=config, local_files_only=True)
-
-
-def config_of(folder: Path) -> Any:
-    """A folder's config.json; early ones, that of prajjwal1/bert-tiny among them, do not say that they are of a BERT.
-    Raises EspretError."""
-    values = read_json(folder / "config.json")
-    kind = AutoConfig if isinstance(values, dict) and "model_type" in values else BertConfig
-    with _reading(folder, "config.json"):
-        return kind.from_pretrained(folder, local_files_only=True)
-
-
-def architecture_of(folder: Path) -> Any:
-    """The encoder that a folder's config.json describes, with random weights. Raises EspretError."""
-    config = config_of(folder)
-    with _reading(folder, "config.json"):
-        return AutoModel.from_config(config, dtype=torch.float32)
-
-
-def encoder_of(folder: Path) -> Any:
-    """The encoder of a folder with its weights, in float32. Raises EspretError when weights are missing."""
-    with _reading(folder, "network"):
-        encoder, loaded = AutoModel.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
-        )
-    # A pooler is not read by anything here, and not every checkpoint has one.
-    if missing := sorted(key for key in loaded["missing_keys"] if not key.startswith("pooler.")):
-        raise EspretError(f"{folder}: its weights lack {len(missing)} tensors of its config.json, first {missing[0]}")
-    return encoder
-
-
-@contextlib.contextmanager
-def _reading(folder: Path, what: str) -> Iterator[None]:
-    """Without transformers' bars and hints, without a trace in torch's random numbers, with its errors as ours."""
-    verbosity = logging.get_verbosity()
-    bars = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    except (*MALFORMED, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise EspretError(f"{folder}: no {what} that transformers reads: {reason:.300}") from None
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+        return hub_folder(name, with_weights)
+    except EspretError as error:
+        raise Unavailable(f"{error}; or name none and run {fense_install.COMMAND}") from None
 
 
 @torch.inference_mode()

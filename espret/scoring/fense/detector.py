@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from espret.errors import EspretError
+from espret.huggingface import text_encoder, tokenizer_of
 from espret.scoring.fense import bert
 
 # In the order of the logits: an unfinished tail, a repeated event, a repeated adverb, a missing conjunction, a missing
@@ -32,8 +33,8 @@ class Detector:
 
     def __init__(self, checkpoint: dict[str, Any], file: Path, base: Path, device: str = "cpu") -> None:
         self.device = bert.device_of(device)
-        self.tokenizer = bert.tokenizer_of(base)
-        encoder = bert.architecture_of(base)
+        self.tokenizer = tokenizer_of(base)
+        encoder = text_encoder(base, random=True)
         linear = torch.nn.Linear(encoder.config.hidden_size, len(CLASSES))
         network = torch.nn.ModuleDict({"encoder": encoder, "clf": linear})
         # A buffer that BERT's state no longer has since transformers 4.31.
@@ -87,4 +88,4 @@ def load(file: Path, home: Path, device: str) -> Detector:
     for folder in (file.parent, home):
         if (base := folder / name.rsplit("/", 1)[-1] / "config.json").is_file():
             return Detector(checkpoint, file, base.parent, device)
-    return Detector(checkpoint, file, bert.hub_folder(name, weights=False), device)
+    return Detector(checkpoint, file, bert.of_hub(name, with_weights=False), device)

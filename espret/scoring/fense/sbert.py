@@ -69,6 +69,6 @@ def _folder(wanted: str | None) -> Path:
         return Path(wanted)
     if wanted.startswith((".", "/", "~")) or wanted.count("/") > 1:
         raise EspretError(f"--sbert {wanted}: no such folder")
-    from espret.scoring.fense.bert import hub_folder
+    from espret.scoring.fense.bert import of_hub
 
-    return hub_folder(wanted if "/" in wanted else f"sentence-transformers/{wanted}", weights=True)
+    return of_hub(wanted if "/" in wanted else f"sentence-transformers/{wanted}")

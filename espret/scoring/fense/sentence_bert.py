@@ -15,6 +15,7 @@ import torch
 
 from espret.errors import EspretError
 from espret.files import read_json
+from espret.huggingface import text_encoder, tokenizer_of
 from espret.scoring.fense import bert
 
 Pooling = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -60,8 +61,8 @@ class SentenceBert:
         _refuse_prompts(folder)
         self.pooling = POOLING[_pooling_mode(folder / paths["Pooling"] / "config.json")]
         self.device = bert.device_of(device)
-        self.encoder = bert.encoder_of(folder / paths["Transformer"]).eval().to(self.device)
-        self.tokenizer = bert.tokenizer_of(folder / paths["Transformer"])
+        self.encoder = text_encoder(folder / paths["Transformer"]).eval().to(self.device)
+        self.tokenizer = tokenizer_of(folder / paths["Transformer"])
         self.limit = _limit(settings, self.tokenizer, self.encoder.config)
         self.lower = bool(settings.get("do_lower_case"))
 

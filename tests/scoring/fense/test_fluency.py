@@ -108,11 +108,11 @@ def test_the_base_is_the_hubs_when_it_is_not_here(tmp_path: Path, monkeypatch: p
 
     asked: list[tuple[str, bool]] = []
 
-    def hub_folder(name: str, weights: bool) -> Path:
-        asked.append((name, weights))
+    def of_hub(name: str, with_weights: bool) -> Path:
+        asked.append((name, with_weights))
         return write_base(tmp_path / "cache")
 
-    monkeypatch.setattr(bert, "hub_folder", hub_folder)
+    monkeypatch.setattr(bert, "of_hub", of_hub)
     load(write_detector(tmp_path / "x.ckpt", "prajjwal1/bert-tiny"), tmp_path, "cpu")
     assert asked == [("prajjwal1/bert-tiny", False)]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_bert
+from hub_server import publish
 from tiny_bert import CAPTIONS, write, write_sbert
 from web_server import serving
 
@@ -120,7 +121,7 @@ def change(folder: Path, file: str, value: Any) -> None:
         ("sentence_bert_config.json", {"max_length": 3}, "unknown setting max_length"),
         ("sentence_bert_config.json", {"transformer_task": "fill-mask"}, "transformer_task is 'fill-mask'"),
         ("config_sentence_transformers.json", {"default_prompt_name": "query"}, "prompt"),
-        ("config.json", {"model_type": "nonsense"}, "no network that transformers reads"),
+        ("config.json", {"model_type": "nonsense"}, "no config.json that transformers reads"),
     ],
 )
 def test_what_is_not_such_a_model_is_refused(tmp_path: Path, file: str, value: Any, message: str) -> None:
@@ -184,30 +185,15 @@ def test_the_installed_model(folder: Path, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_model_of_the_hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from espret.scoring.fense import bert
-
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    commit, files = "c" * 40, [path for path in folder.rglob("*") if path.is_file()]
-    names = [path.relative_to(folder).as_posix() for path in files]
+    files = [path for path in folder.rglob("*") if path.is_file()]
     with serving() as web:
         monkeypatch.setenv("HF_ENDPOINT", web.url)
-        about = {"id": "me/tiny", "sha": commit, "siblings": [{"rfilename": name} for name in [*names, "onnx/x.json"]]}
-        web.files["/api/models/me/tiny/revision/main"] = json.dumps(about).encode()
-        rows = [{"type": "file", "path": path, "size": 1, "oid": "0" * 40} for path in [*names, "onnx/x.json"]]
-        web.files[f"/api/models/me/tiny/tree/{commit}?recursive=true&expand=false"] = json.dumps(rows).encode()
-        for path, name in zip(files, names):
-            web.files[f"/me/tiny/resolve/{commit}/{name}"] = path.read_bytes()
-            web.headers[f"/me/tiny/resolve/{commit}/{name}"] = {"X-Repo-Commit": commit}
-        found = bert.hub_folder("me/tiny", weights=True)
-        assert Sbert(Settings(sbert="me/tiny")).score(captions()) == Sbert(Settings(sbert=str(folder))).score(
-            captions()
-        )
-        assert not [asked for asked, _ in web.requests if "onnx" in asked]
-        with pytest.raises(Unavailable, match="cannot fetch me/nothing from the Hugging Face hub"):
-            bert.hub_folder("me/nothing", weights=True)
-    assert bert.hub_folder("me/tiny", weights=True) == found, "offline, from the cache"
-    with pytest.raises(Unavailable, match="cannot fetch me/else"):
-        bert.hub_folder("me/else", weights=True)
+        publish(web, "me/tiny", {path.relative_to(folder).as_posix(): path.read_bytes() for path in files})
+        found = Sbert(Settings(sbert="me/tiny")).score(captions())
+        assert found == Sbert(Settings(sbert=str(folder))).score(captions())
+    with pytest.raises(Unavailable, match="transformers/nothing: .*Hugging Face hub: .*; or name none and run "):
+        Sbert(Settings(sbert="nothing")).score(captions())
 
 
 def test_nothing_heavy_is_imported_before_it_scores() -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_corpus import system, train_arguments
 
+from espret.bin import main
 from espret.errors import EspretError
 from espret.training import checkpoint
 
@@ -50,5 +52,27 @@ def test_two_generations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert checkpoint.load_newest(tmp_path) == {"epoch": 2}
     assert "checkpoint.pt: not a whole checkpoint" in capsys.readouterr().err
     (tmp_path / checkpoint.PREVIOUS).write_bytes(b"")
-    with pytest.raises(EspretError, match="no checkpoint can be read .* remove the folder to start again"):
+    with pytest.raises(
+        EspretError, match="no checkpoint can be read: .*checkpoint.pt: not a whole.*; mend: remove .* to start again"
+    ):
         checkpoint.load_newest(tmp_path)
+
+
+def test_of_checkpoints_without_a_hash_one_message_tells(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = train_arguments(corpus, tmp_path / "exp", "retrieval", system("retrieval", epochs=2))
+    assert main(words) == 0
+    for path in (tmp_path / "exp").glob("*.pt"):
+        torch.save(torch.load(path), path)
+    capsys.readouterr()
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"{tmp_path / 'exp' / checkpoint.LAST}: not a whole checkpoint" in error
+    assert "an older espret wrote it" in error and f"mend: remove {tmp_path / 'exp'} to start again" in error
+
+
+def test_what_is_no_plain_value_is_refused(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "x.pt", {"model": Path("a class that is none of torch's")})
+    with pytest.raises(EspretError, match="x.pt: not a checkpoint: "):
+        checkpoint.load(tmp_path / "x.pt")
