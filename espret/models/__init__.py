@@ -1,7 +1,8 @@
 """Stage 3's networks. This package owns what both tasks share; retrieval/ and captioning/ hold their own parts.
 
-A network is made by `build(NETWORKS, system.model, dim=..., vocabulary=...)` and has `loss(batch) -> (loss, stats)`;
-what else it needs depends on the task (see espret/training/tasks.py and espret/decoding).
+A network is made by `build(NETWORKS, system.model, dim=..., vocabulary=...)` and has `loss(batch) -> (loss, stats)`,
+and for `train.accumulate` what espret/training/backward.py says; what else it needs depends on the task (see
+espret/training/tasks.py and espret/decoding).
 """
 
 from espret.registry import Registry

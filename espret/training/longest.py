@@ -34,10 +34,8 @@ def longest_batches(split: Split, train: Train) -> list[Sequence[Item]]:
     """This process's share of the batch of the longest clips and of the batch of the most words."""
     items = epoch_items(split, train.captions_per_clip, 0, 0)
     if train.captions_per_clip == "one":  # any of a clip's captions may be drawn
-        longest: dict[int, int] = {}
-        for caption in sorted(range(len(split.tokens)), key=lambda one: len(split.tokens[one])):
-            longest[split.owner[caption]] = caption
-        items = [(clip, (longest[clip],)) for clip, _ in items]
+        captions = split.captions_of()
+        items = [(clip, (max(captions[clip], key=lambda one: len(split.tokens[one])),)) for clip, _ in items]
     frames = split.reader.num_frames()
 
     def length(item: Item) -> int:

@@ -128,9 +128,8 @@ def ema(network: torch.nn.Module, decay: float) -> torch.optim.swa_utils.Average
         return None
 
     def update(averages: Tensors, current: Tensors, _updates: Tensor | int) -> None:
-        number = int(
-            average.n_averaged
-        )  # the argument is a copy on the GPU: reading it would wait for all that runs there
+        # Not the argument, a copy on the GPU: reading it would wait for all that runs there.
+        number = int(average.n_averaged)
         torch._foreach_lerp_(averages, current, 1 - min(decay, (1 + number) / (10 + number)))
 
     average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=update)

@@ -13,11 +13,10 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_corpus import make_split, system, train_arguments
+from tiny_corpus import make_corpus, system, train_arguments
 
 from espret.bin import main
 from espret.files import read_jsonl
-from espret.text.prepare import prepare_text
 from espret.training import checkpoint
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -30,11 +29,7 @@ Wait = Callable[..., bool]
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("corpus ü")
-    make_split(root, "train", 23)
-    make_split(root, "valid", 8)
-    prepare_text({"type": "word"}, root / "data/train", root / "text")
-    return root
+    return make_corpus(tmp_path_factory.mktemp("corpus ü"))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import yaml
 
 from espret.data.datadir import DataDir
 from espret.files import write_json, write_text
+from espret.text.prepare import prepare_text
 
 WORDS = ("rain", "dog", "bell", "siren")
 DIM = 6
@@ -35,6 +36,14 @@ def make_split(root: Path, name: str, clips: int) -> None:
     kaldiio.save_ark(str(folder / "feats.1.ark"), feats, scp=str(folder / "feats.scp"))
     write_text(folder / "utt2num_frames", "".join(f"{utt} {len(matrix)}\n" for utt, matrix in feats.items()))
     write_json(folder / "about.json", {"dim": DIM, "hop_seconds": 0.02, "sample_rate": 16000})
+
+
+def make_corpus(root: Path) -> Path:
+    """Splits train and valid, and the tokenizer `root/text`; returns `root`."""
+    make_split(root, "train", 23)
+    make_split(root, "valid", 8)
+    prepare_text({"type": "word"}, root / "data/train", root / "text")
+    return root
 
 
 def system(task: str, **train: Any) -> dict[str, Any]:
