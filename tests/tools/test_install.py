@@ -1,6 +1,7 @@
 """tools/install.sh: what it says before it installs anything. The installation itself is what CI begins with."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -126,7 +127,7 @@ def run_tests(tmp_path: Path, absent: str, *words: str) -> subprocess.CompletedP
         found = shutil.which(name)
         assert found
         script(commands / name, f'exec {found} "$@"')
-    script(commands / "python3", f'case "$*" in *" {absent}") exit 1 ;; esac; exec {sys.executable} "$@"')
+    script(commands / "python3", f'case "$*" in *" {absent}") exit 1 ;; esac; exec {shlex.quote(sys.executable)} "$@"')
     command = ["/bin/bash", str(root / "tests/run.sh"), *words]
     return subprocess.run(command, env={"PATH": str(commands)}, capture_output=True, text=True, timeout=60)
 
